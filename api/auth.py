@@ -1,11 +1,11 @@
 """Verification of bearer tokens and API keys, which identify the user; the database supplies the role."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import jwt
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from api.keys import create_key_source
 from stafett.database.session import Database
@@ -16,9 +16,14 @@ from stafett.people.api_keys import find_api_key, is_api_key
 from stafett.people.identities import resolve_user
 from stafett.settings import AuthSettings
 
-UNAUTHENTICATED_MESSAGE = "Missing or invalid bearer token."
-EXPIRED_MESSAGE = "The bearer token has expired; get a new one."
-EXPIRED_KEY_MESSAGE = "The API key has expired; an administrator can make a new one."
+NO_CREDENTIALS_MESSAGE = (
+    "The request has no Authorization header: send 'Authorization: Bearer' with a token or an API key."
+)
+OTHER_SCHEME_MESSAGE = "The Authorization header is not 'Bearer', followed by a token or an API key."
+UNKNOWN_KEY_MESSAGE = "The API key is unknown or has been revoked; an administrator can make a new one."
+_EXPIRED_KEY_MESSAGE = "The API key has expired; an administrator can make a new one."
+_EXPIRED_MESSAGE = "The bearer token has expired; get a new one."
+_INVALID_CLAIM_MESSAGE = "The bearer token has a claim with an invalid value: a time, sub or org."
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 _TIME_CLAIMS = frozenset({"exp", "nbf", "iat"})
 _INVALID_TOKEN_ERRORS = (
@@ -30,6 +35,21 @@ _INVALID_TOKEN_ERRORS = (
     ArithmeticError,
     RecursionError,
 )
+_FAULTS: Sequence[tuple[type[Exception], str]] = (
+    (jwt.ExpiredSignatureError, _EXPIRED_MESSAGE),
+    (jwt.MissingRequiredClaimError, f"The bearer token lacks one of the claims {', '.join(_REQUIRED_CLAIMS)}."),
+    (jwt.InvalidIssuerError, "The bearer token is of an issuer that this API does not accept (iss)."),
+    (jwt.InvalidAudienceError, "The bearer token is for another service (aud)."),
+    (jwt.ImmatureSignatureError, "The bearer token is not valid yet (nbf, iat); check the clocks."),
+    (jwt.InvalidSignatureError, "The bearer token's signature is not valid."),
+    (jwt.InvalidAlgorithmError, "The bearer token is signed with an algorithm that this API does not accept."),
+    (LookupError, "The bearer token names no signing key that the issuer publishes (kid)."),
+    (jwt.DecodeError, "The bearer token is neither a JSON Web Token nor an API key."),
+    (ValidationError, _INVALID_CLAIM_MESSAGE),
+    (jwt.InvalidTokenError, _INVALID_CLAIM_MESSAGE),
+)
+"""What is wrong with a token, by the first class that its error has. PyJWT checks the signature before any claim."""
+
 _ORG_ID_ADAPTER = TypeAdapter[str | None](OrgId | None)
 
 
@@ -82,10 +102,8 @@ class TokenVerifier:
                 org_id=org_id,
                 expires_at=claims["exp"],
             )
-        except jwt.ExpiredSignatureError:  # raised after the signature is verified
-            raise UnauthenticatedError(EXPIRED_MESSAGE) from None
-        except _INVALID_TOKEN_ERRORS:
-            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE) from None
+        except _INVALID_TOKEN_ERRORS as error:
+            raise UnauthenticatedError(_describe_fault(error)) from None
 
     def _decode_claims(self, token: str) -> Mapping[str, Any]:
         key_id: str = jwt.get_unverified_header(token)["kid"]
@@ -98,6 +116,10 @@ class TokenVerifier:
             leeway=self._settings.leeway_seconds,
             options={"require": _REQUIRED_CLAIMS},
         )
+
+
+def _describe_fault(error: Exception) -> str:
+    return next((message for kind, message in _FAULTS if isinstance(error, kind)), "The bearer token is not valid.")
 
 
 def _get_verified_address(claims: Mapping[str, Any]) -> str | None:
@@ -120,9 +142,9 @@ class CredentialVerifier:
         with self._database.transaction() as session:
             key = find_api_key(session, secret)
         if key is None:
-            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+            raise UnauthenticatedError(UNKNOWN_KEY_MESSAGE)
         if key.is_expired:
-            raise UnauthenticatedError(EXPIRED_KEY_MESSAGE)
+            raise UnauthenticatedError(_EXPIRED_KEY_MESSAGE)
         return Credential(
             user_id=key.user_id, org_id=key.org_id, api_key_id=key.id, expires_at=key.expires_at.timestamp()
         )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from api.auth import UNAUTHENTICATED_MESSAGE, Identity
+from api.auth import UNKNOWN_KEY_MESSAGE, Identity
 from api.etags import JobRevision
 from stafett.database.session import Database
 from stafett.domain.errors import PermissionDeniedError, UnauthenticatedError
@@ -54,7 +54,7 @@ class Access(NamedTuple):
         role = self.role
         if api_key_id is not None:
             if self.key_role is None:
-                raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+                raise UnauthenticatedError(UNKNOWN_KEY_MESSAGE)
             role = self.key_role if role is not None and role.includes(self.key_role) else None
         if role is not None:
             return Caller(user_id=user_id, org_id=org_id, role=role, api_key_id=api_key_id)

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from temporalio.client import Client
 
-from api.auth import UNAUTHENTICATED_MESSAGE, Credential
+from api.auth import NO_CREDENTIALS_MESSAGE, OTHER_SCHEME_MESSAGE, Credential
 from api.authenticator import Authenticator
 from api.concurrency import (
     ConcurrencyLimit,
@@ -210,7 +210,8 @@ class GuardedRoute(APIRoute):
         async def handle_guarded(request: Request) -> Response:
             services, credentials = get_services(request), await _bearer_scheme(request)
             if credentials is None:
-                raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+                has_header = "Authorization" in request.headers
+                raise UnauthenticatedError(OTHER_SCHEME_MESSAGE if has_header else NO_CREDENTIALS_MESSAGE)
             job = polled_job.find_key(request) if polled_job else None
             credential, access = await services.authenticator.authenticate(credentials.credentials, job)
             caller = access.require_caller()

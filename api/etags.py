@@ -2,12 +2,15 @@
 
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+from stafett.domain.errors import PreconditionFailedError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ETAG = re.compile(r'"(\d{1,18})-\d+"', re.ASCII)
+_ADVICE = 'Send the ETag of the response that the edit is based on as it is, such as "3-1200000", or *.'
 _MAX_DAYS = 100_000  # days since 1970, until the year 2243
 
 
@@ -43,11 +46,35 @@ def parse_if_none_match(if_none_match: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
 
 
+class _UnusableHeader:
+    """The expectation of a header without entity tags. It raises when it is compared, after the checks of access."""
+
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+
+    def __contains__(self, _revision: object) -> NoReturn:
+        raise PreconditionFailedError(self._fault)
+
+
 def parse_if_match(if_match: str | None) -> Container[int] | None:
-    """Parse the expected revisions out of ``If-Match``: R of each strong tag, or every revision for ``*``."""
+    """Parse the expected revisions out of ``If-Match``: R of each strong tag, or every revision for ``*``.
+
+    Without a tag that this API could have issued, the comparison raises: that is no conflict with another edit.
+    """
     if if_match is None:
         return None
     if if_match.strip() == "*":
         return range(sys.maxsize)
-    tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
-    return frozenset(int(tag[1]) for tag in tags if tag)
+    tags = [tag.strip() for tag in if_match.split(",")]
+    revisions = frozenset(int(tag[1]) for tag in map(_ETAG.fullmatch, tags) if tag)
+    return revisions or _UnusableHeader(f"{_describe_fault(tags)} {_ADVICE}")
+
+
+def _describe_fault(tags: Sequence[str]) -> str:
+    if not any(tags):
+        return "The If-Match header is empty."
+    if any(tag.startswith("W/") for tag in tags):
+        return "The If-Match header has a weak entity tag (W/), which matches nothing."
+    if not all(tag.startswith('"') and tag.endswith('"') for tag in tags):
+        return "The If-Match header is not an entity tag, which has double quotes around it."
+    return "The If-Match header has an entity tag that this API has not issued."

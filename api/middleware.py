@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import (
     AMBIGUOUS_BODY_LENGTH,
     BODY_TOO_LARGE,
+    MAX_BODY_BYTES,
     UNSUPPORTED_CONTENT_ENCODING,
     render_internal_error,
     render_problem,
@@ -28,7 +29,6 @@ from stafett.monitoring.metrics import Metrics
 _API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
 _EVENT_STREAM, _NO_ENCODING = "text/event-stream", "identity"
 _ABORTED, _OTHER_METHOD, _UNMATCHED_ROUTE = "aborted", "OTHER", "unmatched"
-MAX_BODY_BYTES = 8 * 1024 * 1024
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _log = structlog.get_logger("stafett.api")

@@ -18,9 +18,11 @@ from starlette.routing import Match
 from api.field_errors import MAX_ERRORS, FieldError, create_field_error, issue_from_validation
 from api.languages import VARY_BY_LANGUAGE, choose_language, is_translated
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
+from api.request_body import describe_body_limit
 from stafett.bulk.request_messages import describe_issue
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
+    AlreadyCorrectedError,
     AlreadyExistsError,
     ExportError,
     FileRemovedError,
@@ -74,6 +76,11 @@ class Problem(FrozenModel):
         exclude_if=lambda value: value is None,
         description="Only with `reexport_in_progress`: the id of the running re-export.",
     )
+    batch_id: UUID | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Only with `already_corrected`: the id of the batch that corrects it.",
+    )
 
 
 _INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is not valid JSON in UTF-8.")
@@ -89,6 +96,7 @@ class ProblemSpec:
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     reexport_id: UUID | None = None
+    batch_id: UUID | None = None
 
     @property
     def is_retryable(self) -> bool:
@@ -107,15 +115,15 @@ class ProblemSpec:
             trace_id=trace_id,
             errors=self.errors,
             reexport_id=self.reexport_id,
+            batch_id=self.batch_id,
         )
 
 
 INVALID_REQUEST = ProblemSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid.")
 INTERNAL_ERROR = ProblemSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "An unexpected error occurred.")
 TOO_MANY_REQUESTS = ProblemSpec(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", TOO_MANY_REQUESTS_MESSAGE)
-BODY_TOO_LARGE = ProblemSpec(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The request body exceeds the size limit."
-)
+MAX_BODY_BYTES = 8 * 1024 * 1024
+BODY_TOO_LARGE = ProblemSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", describe_body_limit(MAX_BODY_BYTES))
 AMBIGUOUS_BODY_LENGTH = ProblemSpec(
     HTTPStatus.BAD_REQUEST, "bad_request", "A request has either Content-Length or Transfer-Encoding, not both."
 )
@@ -163,6 +171,9 @@ PROBLEMS: dict[type[StafettError], ProblemSpec] = {
     ReexportInProgressError: ProblemSpec(
         HTTPStatus.CONFLICT, "reexport_in_progress", "A different re-export of this report is running."
     ),
+    AlreadyCorrectedError: ProblemSpec(
+        HTTPStatus.CONFLICT, "already_corrected", "Another batch corrects this batch already."
+    ),
     InvalidMappingError: ProblemSpec(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_mapping", "The mapping document is not valid."
     ),
@@ -204,6 +215,11 @@ _TRANSLATED_DETAILS: Mapping[type[StafettError], Mapping[Locale, str]] = {
 }
 """Details of problems of routes that have messages in the client's language."""
 
+_ADVICE: Mapping[type[StafettError], Sequence[str]] = {
+    HandedInError: ["To confirm it, repeat the request with the query parameter confirm=handed_in."],
+}
+"""What a client can do, for errors that know no HTTP."""
+
 HTTP_PROBLEMS = {
     spec.status: spec for spec in (PROBLEMS[NotFoundError], METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 }
@@ -234,6 +250,7 @@ def register_exception_handlers(app: FastAPI) -> None:
     app.add_exception_handler(InvalidMappingError, _handle_invalid_mapping)
     app.add_exception_handler(InvalidFieldError, _handle_invalid_field)
     app.add_exception_handler(ReexportInProgressError, _handle_reexport_in_progress)
+    app.add_exception_handler(AlreadyCorrectedError, _handle_already_corrected)
     app.add_exception_handler(InvalidRequestError, _handle_invalid_request)
     app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
@@ -274,7 +291,7 @@ def _render_issues(request: Request, issues: Sequence[RequestIssue], omitted: in
 async def _handle_domain_error(request: Request, error: Any) -> JSONResponse:
     if type(error) not in PROBLEMS:
         return render_internal_error(request, error)
-    spec = replace(PROBLEMS[type(error)], detail=str(error))
+    spec = replace(PROBLEMS[type(error)], detail=" ".join([str(error), *_ADVICE.get(type(error), ())]))
     if type(error) in _TRANSLATED_DETAILS and is_translated(request):
         detail = _TRANSLATED_DETAILS[type(error)].get(choose_language(request), spec.detail)
         spec = replace(spec, detail=detail, headers=VARY_BY_LANGUAGE)
@@ -304,6 +321,11 @@ async def _handle_reexport_in_progress(request: Request, error: Any) -> JSONResp
     return render_problem(request, replace(spec, detail=str(error), reexport_id=error.running_id))
 
 
+async def _handle_already_corrected(request: Request, error: Any) -> JSONResponse:
+    spec = PROBLEMS[AlreadyCorrectedError]
+    return render_problem(request, replace(spec, detail=str(error), batch_id=error.correction_id))
+
+
 async def _handle_rate_limit(request: Request, error: Any) -> JSONResponse:
     headers = {"Retry-After": str(error.retry_after_seconds)}
     return render_problem(request, replace(TOO_MANY_REQUESTS, detail=str(error), headers=headers))
@@ -323,6 +345,8 @@ async def _handle_http_error(request: Request, error: Any) -> JSONResponse:
     if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not decode
         return render_problem(request, replace(INVALID_REQUEST, errors=(_INVALID_JSON,)))
     spec = HTTP_PROBLEMS.get(status) or ProblemSpec(status, "bad_request", status.description or status.phrase)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.detail != status.phrase:
+        spec = replace(spec, detail=error.detail)  # the limit of a route
     headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_find_allowed_methods(request)))

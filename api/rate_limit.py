@@ -35,7 +35,7 @@ class RateLimiter:
             now = self._clock()
             level = self._compute_level(user_id, now)
             if level < 1:
-                raise TooManyRequestsError(math.ceil((1 - level) / self._rate))
+                raise TooManyRequestsError(math.ceil((1 - level) / self._rate), self._describe_limit())
             if len(self._buckets) >= _MAX_BUCKETS:
                 self._drop_full_buckets(now)
             self._buckets[user_id] = (level - 1, now)
@@ -43,6 +43,12 @@ class RateLimiter:
     def __len__(self) -> int:
         """Count the users whose buckets are in memory."""
         return len(self._buckets)
+
+    def _describe_limit(self) -> str:
+        return (
+            f"The limit is {self._rate:g} requests per second on average, and {self._burst:g} at once. "
+            "Wait for the seconds in the Retry-After header."
+        )
 
     def _compute_level(self, user_id: UUID, now: float) -> float:
         level, at = self._buckets.get(user_id, (self._burst, now))

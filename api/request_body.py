@@ -67,6 +67,10 @@ class JsonLimits:
         )
 
 
+def describe_body_limit(max_bytes: int) -> str:
+    return f"The request body is larger than {max_bytes / 1024**2:g} MiB ({max_bytes:,} bytes)."
+
+
 def has_large_body(request: Request) -> bool:
     """Return whether the request declares a large body, or one whose length is not known."""
     length = request.headers.get("content-length", "0")
@@ -142,7 +146,7 @@ async def read_json_body(request: Request, *, max_bytes: int) -> bytes:
     require_json_content_type(request)
     body = await request.body()
     if len(body) > max_bytes:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, describe_body_limit(max_bytes))
     return body
 
 

@@ -15,11 +15,12 @@ from api.console.forms import InvalidFormError
 from api.console.languages import LANGUAGE_PARAMETER
 from api.console.pages import render_page
 from api.console.security import CrossSiteRequestError, create_page_headers
-from api.console.services import CONSOLE_PATH, LOGIN_PATH, get_console_services
+from api.console.services import BULK_PATH, CONSOLE_PATH, LOGIN_PATH, get_console_services
 from api.console.sessions import OrganisationRequiredError, SignInRequiredError, find_session, get_loaded_session
 from api.problems import PROBLEMS
 from api.rate_limit import TooManyRequestsError
 from stafett.domain.errors import (
+    AlreadyCorrectedError,
     InvalidFieldError,
     InvalidRequestError,
     PreconditionFailedError,
@@ -43,6 +44,7 @@ def register_error_pages(app: FastAPI) -> None:
     app.add_exception_handler(CrossSiteRequestError, _handle_cross_site_request)
     app.add_exception_handler(PreconditionFailedError, _handle_stale_form)
     app.add_exception_handler(ServiceUnavailableError, _handle_unavailable_service)
+    app.add_exception_handler(AlreadyCorrectedError, _handle_already_corrected)
     app.add_exception_handler(StafettError, _handle_domain_error)
     app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
     app.add_exception_handler(RequestValidationError, _handle_invalid_request)
@@ -123,6 +125,11 @@ async def _handle_unavailable_service(request: Request, error: Any) -> Response:
     response = render_error(request, HTTPStatus.SERVICE_UNAVAILABLE, service=error.service)
     response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
     return response
+
+
+async def _handle_already_corrected(request: Request, error: Any) -> Response:
+    back = f"{BULK_PATH}/{error.correction_id}"
+    return render_error(request, HTTPStatus.CONFLICT, reason="already_corrected", back=back)
 
 
 async def _handle_domain_error(request: Request, error: Any) -> Response:

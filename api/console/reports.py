@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from http import HTTPStatus
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -29,7 +29,8 @@ from stafett.domain.membership import Permission
 from stafett.domain.reexport import MAX_VERSION, ReexportRequest, ReexportSource
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 from stafett.reports.history import ReportDetails, ReportFilter
-from stafett.reports.row_changes import VersionPair
+from stafett.reports.row_changes import RowWindow, VersionPair
+from stafett.reports.row_descriptions import list_column_changes
 from stafett.reports.submissions import ReportSubmission, get_default_grant_year
 
 router = APIRouter(prefix=REPORTS_PATH)
@@ -212,7 +213,7 @@ async def _render_report(
     submitted_on = report.submitted_at.astimezone(OSLO).date() if report.submitted_at else today
     blank = {
         "submitted_on": submitted_on.isoformat(),
-        "submitted_reference": report.submitted_reference or "",
+        "submitted_reference": details.submitted_reference or "",
         "submitted_version": str(report.submitted_version or newest),
         "grant_year": str(report.grant_year or get_default_grant_year(report)),
         "source": ReexportSource.CURRENT_DATA,
@@ -256,8 +257,8 @@ def _list_comparable_versions(report: ReportResource) -> Sequence[int]:
 
 def _load_changes(session: ActiveSession, services: Services, report_id: UUID, pair: VersionPair) -> dict[str, Any]:
     """Load the numbers of all changes and the first of them, which are read from storage only as far as needed."""
-    changes = services.version_changes.compare(session.caller, report_id, pair)
-    rows = list(islice(chain.from_iterable(frame.iter_rows(named=True) for frame in changes.rows), _MAX_CHANGES))
+    changes = services.version_changes.compare(session.caller, report_id, pair, RowWindow(length=_MAX_CHANGES))
+    rows = [row | {"differences": list_column_changes(row)} for row in changes.iterate_rows()]
     details = services.reports.find(session.caller, report_id)
     return {"changes": changes, "rows": rows, "report": ReportResource.from_details(details)}
 

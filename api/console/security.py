@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api.console.services import get_console_services
 from api.console.sessions import ConsoleSession, SignedInSession
-from api.middleware import MAX_BODY_BYTES
+from api.problems import MAX_BODY_BYTES
 from stafett.domain.errors import StafettError
 
 FORM_TOKEN_FIELD = "form_token"  # noqa: S105 - the name of the field

@@ -5,7 +5,7 @@ import zlib
 
 from api.concurrency import run_in_threadpool
 from api.console.security import UploadedForm
-from api.middleware import MAX_BODY_BYTES
+from api.problems import MAX_BODY_BYTES
 
 CARRIED_FILE_FIELD = "carried"
 

@@ -37,7 +37,7 @@ from api.schemas.bulk_body import (
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import InvalidStateError
+from stafett.domain.errors import AlreadyCorrectedError, InvalidStateError
 from stafett.domain.export import Locale
 from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
@@ -63,7 +63,7 @@ BatchId = Annotated[UUID, Path(description="Id of the batch.")]
             "description": "With `validate_only`: the outcome of each item",
         }
     },
-    openapi_extra=REQUEST_BODY_OPENAPI,
+    openapi_extra=REQUEST_BODY_OPENAPI | raises(AlreadyCorrectedError),
 )
 async def start_bulk_registration(
     caller: CurrentCaller,
@@ -244,7 +244,7 @@ async def cancel_bulk_registration(
         "item has to be corrected. `retried` has the counts of these items."
     ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
-    openapi_extra=raises(InvalidStateError),
+    openapi_extra=raises(InvalidStateError, AlreadyCorrectedError),
 )
 async def retry_bulk_registration(
     batch_id: BatchId,

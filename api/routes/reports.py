@@ -13,12 +13,13 @@ from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep,
 from api.etags import format_etag, is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
 from api.openapi import raises
+from api.schemas.report_changes import ChangesQuery, VersionChangesPage
 from api.schemas.reports import ReportPage, ReportResource
 from stafett.domain.errors import InvalidStateError, SnapshotGoneError
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reexport import MAX_VERSION
 from stafett.reports.history import ReportDetails, ReportFilter
-from stafett.reports.row_changes import VersionPair
+from stafett.reports.row_changes import RowWindow, VersionPair
 from stafett.reports.submissions import ReportSubmission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
@@ -89,13 +90,34 @@ def submit_report(
 
 
 @router.get(
+    "/{report_id:uuid}/changes",
+    operation_id="list_version_changes",
+    summary="List what changed between two versions",
+    description=(
+        "List the activities that were added, removed or changed between two versions of a report, in report order, "
+        "each with the columns that differ, their values in both versions, and whether it counted and counts. "
+        "Each request is recorded in the audit trail. The rows of a version are stored as long as its file."
+    ),
+    dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
+    openapi_extra=raises(InvalidStateError, SnapshotGoneError),
+)
+def list_version_changes(
+    report_id: ReportId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ChangesQuery, Query()]
+) -> VersionChangesPage:
+    pair, first = query.decode(report_id)
+    changes = services.version_changes.compare(caller, report_id, pair, RowWindow(first, query.page_size))
+    return VersionChangesPage.from_changes(report_id, changes, first)
+
+
+@router.get(
     "/{report_id:uuid}/changes.csv",
     operation_id="download_version_changes",
     summary="Download what changed between two versions",
     description=(
         "Download the activities that were added, removed or changed between two versions of a report as CSV, one line "
-        "each: where the activity is in either file, and which of its fields changed, or that its outcome did: whether "
-        "it is rejected, does not count or has a warning, and why. Each request is recorded in the audit trail. "
+        "each: where the activity is in either file, whether it counted and counts, and which of its fields changed, "
+        "with their values, or that its outcome did: whether it is rejected, does not count or has a warning, and why. "
+        "Each request is recorded in the audit trail. "
         "The rows of a version are stored as long as its file."
     ),
     dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],

@@ -27,6 +27,7 @@ class FileVersion(Resource):
     )
     removed_at: AwareDatetime | None = Field(description="When the file was removed from storage, if it was.")
     submitted_at: AwareDatetime | None = Field(description="When this version was handed in to Bufdir, if it was.")
+    submitted_reference: str | None = Field(description="Bufdir's reference of this version's submission.")
     mapping: MappingVersion = Field(description="Version of the column mapping that was applied.")
     source: ReexportSource | None = Field(None, description="Data source of the re-export; null for the original.")
     reason: str | None = Field(None, description="Reason given for the re-export.")
@@ -53,7 +54,7 @@ class ReportResource(Resource):
     parameters: ExportParameters = Field(description="Parameters of the original export.")
     submitted_at: AwareDatetime | None = Field(description="When the report was submitted to Bufdir, if it was.")
     submitted_version: int | None = Field(description="The version that was submitted then.")
-    submitted_reference: str | None = Field(description="Bufdir's reference of the submission.")
+    submitted_reference: str | None = Field(description="Bufdir's reference of that version's submission.")
     grant_year: int | None = Field(description="The grant year that the report was submitted for.")
     retained_until: date | None = Field(
         description=(
@@ -68,6 +69,7 @@ class ReportResource(Resource):
     def from_details(cls, details: ReportDetails) -> Self:
         values = details.report.model_dump()
         values["reporting_period"] = details.report.parameters["reporting_period"]
+        values["submitted_reference"] = details.submitted_reference
         values["retained_until"] = details.retained_until
         return cls.model_validate(values | {"files": [FileVersion.from_details(file) for file in details.files]})
 

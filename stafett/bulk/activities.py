@@ -126,7 +126,8 @@ class ActivityService:
     def _lock_for_change(self, caller: Caller, activity_id: UUID) -> Iterator[tuple[Session, ActivityDetails]]:
         """Lock an activity that the caller may change.
 
-        The mentor is locked first: two activities that were moved to each other's time at once would be a deadlock.
+        The mentor is locked first, and so does a batch: two activities that were moved to each other's time at once, or
+        one that is moved to a time that a batch is registering, would be a deadlock.
         """
         with (
             _translate_overlap(),

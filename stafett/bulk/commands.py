@@ -9,6 +9,7 @@ from sqlalchemy import delete, func
 from sqlmodel import col
 
 from stafett.bulk import items as bulk_items
+from stafett.bulk.corrections import lock_for_retry
 from stafett.database.idempotency import IdempotencyScope, claim_once
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
@@ -75,6 +76,7 @@ class BulkCommands:
                 return batch, False
             if batch.status not in _RETRYABLE or not batch.failed + batch.cancelled:
                 raise InvalidStateError(f"There is nothing to retry in this batch; it is {batch.status}.")
+            lock_for_retry(session, batch)
             # No other transaction locks the items: every attempt that could has ended.
             bulk_items.reset_for_retry(session, batch_id)
             values = {"attempt": batch.attempt + 1, "request_id": get_request_id(), "failed": 0, "cancelled": 0}

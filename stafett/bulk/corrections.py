@@ -1,10 +1,16 @@
 """Batches that correct the failed items of an earlier one."""
 
-from sqlmodel import Session
+from uuid import UUID
+
+from sqlmodel import Session, col, select
 
 from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkRequest
-from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import AlreadyCorrectedError, InvalidRequestError, RequestIssue
+
+_WITHOUT_EFFECT = (BulkStatus.FAILED, BulkStatus.CANCELLED)
+"""Statuses of a correction that leave the batch to another one, as the unique index has them too."""
 
 
 def find_corrected_batch(session: Session, request: BulkRequest) -> BulkBatch | None:
@@ -17,6 +23,13 @@ def lock_corrected_batch(session: Session, request: BulkRequest) -> BulkBatch | 
     return _find(session, request, for_update=True)
 
 
+def lock_for_retry(session: Session, batch: BulkBatch) -> None:
+    """Lock the batch that an ended correction corrects; raise if another correction has taken its place."""
+    if batch.corrects is not None:
+        session.get(BulkBatch, batch.corrects, with_for_update=True)
+        _require_no_correction(session, batch.org_id, batch.corrects, except_id=batch.id)
+
+
 def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBatch | None:
     if request.corrects is None:
         return None
@@ -25,7 +38,22 @@ def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBa
         raise _build_error(request, "unknown_batch", "The organisation has no such batch.")
     if not batch.status.is_final:
         raise _build_error(request, "not_finished", f"The batch is {batch.status}; correct it after it has ended.")
+    _require_no_correction(session, batch.org_id, batch.id)
     return batch
+
+
+def _require_no_correction(session: Session, org_id: str, batch_id: UUID, except_id: UUID | None = None) -> None:
+    """Raise if another batch corrects this one, and may still register something or has done so."""
+    query = select(BulkBatch.id).where(
+        BulkBatch.org_id == org_id,
+        BulkBatch.corrects == batch_id,
+        col(BulkBatch.id).is_distinct_from(except_id),
+        col(BulkBatch.deleted_at).is_(None),
+        col(BulkBatch.status).not_in(_WITHOUT_EFFECT),
+    )
+    correction_id = session.exec(query).first()
+    if correction_id is not None:
+        raise AlreadyCorrectedError(correction_id)
 
 
 def _build_error(request: BulkRequest, code: str, detail: str) -> InvalidRequestError:

@@ -1,6 +1,6 @@
 """Set-based SQL for a batch's items: inserts them, registers their activities and records their outcomes.
 
-Lock order: items before their batch, and several items in the order of their chunks.
+Lock order: peer mentors before items, items before their batch, and several items in the order of their chunks.
 """
 
 import json
@@ -23,6 +23,8 @@ FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS i (
     position integer, chunk integer, client_ref varchar, mentor_ref varchar, mentor_id uuid, overrides jsonb,
     validation_error varchar, activity_id uuid, event_id uuid)
 """)
+
+_LOCK_MENTORS = text("SELECT lock_mentors_of_chunk(:batch, :chunk)")
 
 # Even if the planner's statistics predate the rows just inserted, no plan for these statements compares every row with
 # every other: rows are updated by their ctid, and inserted ids are looked up in a hash.
@@ -145,6 +147,11 @@ def insert_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[
         for item in items
     ]
     session.execute(_INSERT_ITEMS, {"batch": batch_id, "org": org_id, "items": json.dumps(rows)})
+
+
+def lock_mentors(session: Session, selection: ItemSelection) -> None:
+    """Lock the peer mentors of a chunk's pending items until the transaction ends, as a correction locks its mentor."""
+    session.execute(_LOCK_MENTORS, selection.params)
 
 
 def register_items(session: Session, selection: ItemSelection) -> OutcomeCounts:

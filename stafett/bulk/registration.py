@@ -57,7 +57,9 @@ class BatchProcessor:
         with self._database.transaction(job.org_id) as session:
             batch = session.get_one(BulkBatch, job.batch_id)
             require_active(batch, job)  # without its lock: `add_counts` checks the attempt again before the commit
-            outcomes = register_with_fallback(session, ItemSelection(job, chunk.number))
+            selection = ItemSelection(job, chunk.number)
+            bulk_items.lock_mentors(session, selection)
+            outcomes = register_with_fallback(session, selection)
             counts = add_counts(session, job, outcomes)
             if counts.pending == 0 and batch.status is BulkStatus.RUNNING:
                 self._finish(session, batch, _final_status_for(counts))

@@ -52,9 +52,10 @@ CHANGE_COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "mentor": Column(itemgetter("mentor"), min_width=12),
     "place": Column(itemgetter("place"), drop_order=2, min_width=10),
-    "row before": Column(itemgetter("row_before")),
+    "row before": Column(itemgetter("row_before"), drop_order=4),
     "row after": Column(itemgetter("row_after")),
-    "columns": Column(itemgetter("columns"), min_width=12),
+    "counts": Column(lambda row: f"{row['counted_before'] or '-'} → {row['counted_after'] or '-'}"),
+    "differences": Column(itemgetter("differences"), min_width=20),
     "sheet": Column(lambda row: row["sheet_after"] or row["sheet_before"], drop_order=1),
     "activity": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }

@@ -11,7 +11,7 @@ from stafett.domain.export_outputs import DeviationCause, DeviationOutcome
 ROW, WRITTEN_ROW, EXCLUDED_ROW = "row", "written_row", "excluded_row"
 """Indices of a deviating row: in query order, in the report, and among the rows listed separately."""
 
-OUTCOME, CAUSES = "outcome", "causes"
+OUTCOME, CAUSES, CODES = "outcome", "causes", "codes"
 _MAX_TEXT_LENGTH = 500
 
 

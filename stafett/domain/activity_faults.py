@@ -9,7 +9,7 @@ from pydantic import ValidationError
 _LIMITS = ("ge", "le", "max_length", "min_length")
 _TYPES_OF_A_VALUE = frozenset({"int_type", "bool_type", "string_type", "enum", "value_error"})
 
-_CODES_OF_OUR_RULES = {
+CODES_OF_OUR_RULES = {
     "starts_at": "time_invalid",
     "event_id": "event_id_invalid",
     "new_participants": "more_new_participants",
@@ -52,4 +52,4 @@ def _read_code(details: Mapping[str, Any], field: str) -> str:
     if details["type"] == "enum" and isinstance(details["input"], str) and not details["input"].strip():
         return "missing"  # an empty cell of a file
     code = str(details["type"])
-    return _CODES_OF_OUR_RULES.get(field, code) if code == "value_error" else code
+    return CODES_OF_OUR_RULES.get(field, code) if code == "value_error" else code

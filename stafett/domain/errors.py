@@ -122,6 +122,17 @@ class ReexportInProgressError(StafettError):
         self.running_id = running_id
 
 
+class AlreadyCorrectedError(StafettError):
+    """Another batch corrects the failed items of this one already."""
+
+    def __init__(self, correction_id: UUID) -> None:
+        super().__init__(
+            f"Batch {correction_id} corrects this batch already. Correct what failed in it, or correct this one again "
+            "after that one has failed as a whole, or is cancelled or deleted."
+        )
+        self.correction_id = correction_id
+
+
 class InvalidFieldError(StafettError):
     """A field conforms to its schema, but its value cannot be applied to this object."""
 

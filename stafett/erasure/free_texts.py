@@ -15,7 +15,7 @@ _REASONS: LiteralString = "SELECT id, request->>'reason' FROM report_reexports W
 _DESCRIPTIONS: LiteralString = "SELECT id, description FROM webhooks WHERE org_id = %s"
 _KEY_NAMES: LiteralString = "SELECT id, name FROM api_keys WHERE org_id = %s"
 _LABELS: LiteralString = "SELECT id, label FROM report_reexports WHERE org_id = %s"
-_REFERENCES: LiteralString = "SELECT id, submitted_reference FROM reports WHERE org_id = %s"
+_REFERENCES: LiteralString = "SELECT report_id, submitted_reference FROM report_files WHERE org_id = %s"
 _URLS: LiteralString = "SELECT id, url FROM webhooks WHERE org_id = %s"
 _MAPPINGS: LiteralString = "SELECT id, document FROM column_mappings WHERE org_id = %s"
 _BRANCHES: LiteralString = "SELECT id, branch FROM peer_mentors WHERE org_id = %s"

@@ -54,6 +54,12 @@ class ReportDetails(NamedTuple):
         return get_last_protected_day(year) if year is not None and is_stored else None
 
     @property
+    def submitted_reference(self) -> str | None:
+        """Bufdir's reference of the last submission, which is stored with the version."""
+        last = self.report.submitted_version
+        return next((file.version.submitted_reference for file in self.files if file.version.version == last), None)
+
+    @property
     def changes(self) -> int:
         """Number of changes other than clients' edits; it only grows."""
         return len(self.files) + sum(file.removed_at is not None for file in self.files)
@@ -126,14 +132,18 @@ class ReportHistory:
     def record_submission(
         self, caller: Caller, report_id: UUID, submission: ReportSubmission, expected_revisions: Container[int] | None
     ) -> ReportDetails:
-        """Record or take back a submission, if the client's expected revision is current."""
+        """Record or take back a submission, if the client's expected revision is current.
+
+        A submission that changes nothing records nothing.
+        """
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             details = _get_or_404(session, report_id, for_update=True)
             report = details.report
             if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
             require_revision(expected_revisions, report.edits, "report")
-            write_submission(session, report, [file.version for file in details.files], submission)
+            if not write_submission(session, report, [file.version for file in details.files], submission):
+                return details
             session.expire_all()
             details = _get_or_404(session, report_id)
             audit_trail.append_audit_event(session, build_submission_entry(caller, details.report, submission))

@@ -6,12 +6,13 @@ from hashlib import blake2b
 import polars as pl
 
 from stafett.activity_frames import frame_from_arrow
-from stafett.column_mapper.deviations import CAUSES, OUTCOME, ROW
-from stafett.domain.export_outputs import Deviations
+from stafett.column_mapper.deviations import CAUSES, CODES, OUTCOME, ROW
+from stafett.domain.export_outputs import DeviationOutcome, Deviations
 from stafett.storage.files import FileStorage
 
 _MISSING = "missing"
 _NO_OUTCOMES = pl.DataFrame(schema={ROW: pl.Int64(), OUTCOME: pl.UInt64()})
+_NO_CODES = pl.DataFrame(schema={ROW: pl.Int64(), OUTCOME: pl.String(), CODES: pl.String()})
 _NO_MISSING_ATTACHMENTS = pl.DataFrame(schema={ROW: pl.Int64(), _MISSING: pl.UInt64()})
 
 
@@ -63,6 +64,27 @@ class RowOutcomes:
             cause.number: _digest(cause.code, cause.message if self._includes_texts else "")
             for cause in self._deviations.causes
         }
+
+
+def load_outcomes(storage: FileStorage, deviations: Deviations, rows: pl.Series) -> pl.DataFrame:
+    """Load the outcome and the codes of its causes of those of the rows that are deviations."""
+    codes = {cause.number: cause.code for cause in deviations.causes}
+    code = pl.element().replace_strict(codes, return_dtype=pl.String)
+    chosen, frames = pl.col(ROW).is_in(rows.implode()), [_NO_CODES]
+    for part in deviations.parts:
+        frame = frame_from_arrow(storage.read_part(part)).with_columns(pl.col(ROW).cast(pl.Int64) + part.rows_before)
+        names = pl.col(CAUSES).list.eval(code).list.unique(maintain_order=True).list.join(" ")
+        frames.append(frame.filter(chosen).select(ROW, OUTCOME, names.alias(CODES)))
+    outcomes = pl.concat(frames)
+    if deviations.attachments is None:
+        return outcomes
+    missing = frame_from_arrow(storage.read_part(deviations.attachments)).filter(chosen)
+    joined = outcomes.join(missing.select(ROW, pl.col("codes").alias(_MISSING)), on=ROW, how="full", coalesce=True)
+    return joined.select(
+        ROW,
+        pl.col(OUTCOME).fill_null(DeviationOutcome.WARNING.value),
+        pl.concat_str(CODES, _MISSING, separator=" ", ignore_nulls=True).alias(CODES),
+    )
 
 
 def _digest(*texts: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlmodel import Session, col
 
 from stafett.audit.trail import AuditEntry, EventDetail
@@ -49,8 +49,8 @@ class ReportSubmission(FrozenModel):
     ) = Field(
         None,
         description=(
-            "Bufdir's reference of the submission; null removes it. Omitted, it stays, unless the last submission "
-            "becomes that of another version. Taking all marks back leaves it, too. No personal data."
+            "Bufdir's reference of this version's submission; null removes it. Omitted, the version's reference stays. "
+            "A mark that is taken back takes its reference with it. No personal data."
         ),
     )
     version: int | None = Field(
@@ -95,32 +95,53 @@ def get_default_grant_year(report: Report) -> int:
 
 def write_submission(
     session: Session, report: Report, versions: Sequence[ReportFileVersion], submission: ReportSubmission
-) -> None:
-    """Mark a version as handed in, or take that back. A version stays marked when another one is handed in later."""
-    _require_version(versions, submission)
-    if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _MAX_AHEAD:
-        raise InvalidFieldError("submitted_at", "in_future", "The day is more than a year in the future.")
-    values = submission.model_dump(include={"submitted_reference", "grant_year"}, exclude_unset=True)
-    default_year = get_default_grant_year(report)
-    if submission.grant_year is not None and submission.grant_year <= default_year - _YEARS_TO_GRANT:
-        raise InvalidFieldError("grant_year", "before_grant", "The grant year is after the year of the period.")
+) -> bool:
+    """Mark a version as handed in, or take that back; return whether this changes anything.
+
+    A version stays marked when another one is handed in later.
+    """
+    _require_possible(report, versions, submission)
+    values: dict[str, Any] = {"grant_year": submission.grant_year or report.grant_year}
+    version = report.submitted_version
     if submission.marks_version:
         version = submission.version or versions[-1].version
-        recorded_at = next(each.submitted_at for each in versions if each.version == version)
-        submitted_at = submission.submitted_at or recorded_at or func.now()
-        _mark_versions(session, report, [version], submitted_at)
-        values |= {"submitted_at": submitted_at, "submitted_version": version}
-        values.setdefault("grant_year", report.grant_year or default_year)
-    elif submission.is_withdrawal:
-        withdrawn = [submission.version] if submission.version else [each.version for each in versions]
-        _mark_versions(session, report, withdrawn, None)
-        remaining = (each for each in versions if each.submitted_at and each.version not in withdrawn)
-        last = max(remaining, key=lambda each: (each.submitted_at, each.version), default=None)
-        values |= {"submitted_at": last and last.submitted_at, "submitted_version": last and last.version}
-    if report.submitted_version and values.get("submitted_version") not in {None, report.submitted_version}:
-        values.setdefault("submitted_reference", None)  # it belongs to the version that was marked before
-    statement = update(Report).where(col(Report.id) == report.id)
-    session.execute(statement.values(**values, edits=col(Report.edits) + 1))
+        values["grant_year"] = values["grant_year"] or get_default_grant_year(report)
+    marks = {each.version: _build_mark(each, version, submission) for each in versions}
+    if submission.is_withdrawal and (version is None or marks[version].submitted_at is None):
+        remaining = [number for number, mark in marks.items() if mark.submitted_at]
+        version = max(remaining, key=lambda number: (marks[number].submitted_at, number), default=None)
+    values |= {"submitted_version": version, "submitted_at": version and marks[version].submitted_at}
+    changed = [each for each in versions if marks[each.version] != _get_mark(each)]
+    for each in changed:
+        session.add(each.sqlmodel_update(marks[each.version]._asdict()))
+    is_changed = bool(changed) or any(getattr(report, name) != value for name, value in values.items())
+    if is_changed:
+        statement = update(Report).where(col(Report.id) == report.id)
+        session.execute(statement.values(**values, edits=col(Report.edits) + 1))
+    return is_changed
+
+
+class _Mark(NamedTuple):
+    """When a version was handed in, and under which reference; both are null if it was not."""
+
+    submitted_at: datetime | None = None
+    submitted_reference: str | None = None
+
+
+def _get_mark(version: ReportFileVersion) -> _Mark:
+    return _Mark(version.submitted_at, version.submitted_reference)
+
+
+def _build_mark(version: ReportFileVersion, submitted: int | None, submission: ReportSubmission) -> _Mark:
+    """Build the mark that a version has after the submission, which is of the version ``submitted``."""
+    mark = _get_mark(version)
+    if submission.is_withdrawal:
+        return mark if submission.version not in {None, version.version} else _Mark()
+    if version.version != submitted:
+        return mark
+    if "submitted_reference" in submission.model_fields_set:
+        mark = mark._replace(submitted_reference=submission.submitted_reference)
+    return mark._replace(submitted_at=submission.submitted_at or mark.submitted_at or datetime.now(UTC))
 
 
 def build_submission_entry(caller: Caller, report: Report, submission: ReportSubmission) -> AuditEntry:
@@ -143,11 +164,14 @@ def build_submission_entry(caller: Caller, report: Report, submission: ReportSub
     )
 
 
-def _require_version(versions: Sequence[ReportFileVersion], submission: ReportSubmission) -> None:
+def _require_possible(report: Report, versions: Sequence[ReportFileVersion], submission: ReportSubmission) -> None:
     if submission.version is not None and submission.version not in {each.version for each in versions}:
         raise InvalidFieldError("version", "unknown_version", "The report has no such version.")
-
-
-def _mark_versions(session: Session, report: Report, versions: Sequence[int], submitted_at: Any) -> None:
-    is_marked = (col(ReportFileVersion.report_id) == report.id) & col(ReportFileVersion.version).in_(versions)
-    session.execute(update(ReportFileVersion).where(is_marked).values(submitted_at=submitted_at))
+    if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _MAX_AHEAD:
+        raise InvalidFieldError("submitted_at", "in_future", "The day is more than a year in the future.")
+    if submission.grant_year is not None and submission.grant_year <= get_default_grant_year(report) - _YEARS_TO_GRANT:
+        raise InvalidFieldError("grant_year", "before_grant", "The grant year is after the year of the period.")
+    has_mark = submission.marks_version or (report.submitted_version is not None and not submission.is_withdrawal)
+    if submission.submitted_reference and not has_mark:
+        message = "A reference belongs to a version that was handed in; send it with submitted_at."
+        raise InvalidFieldError("submitted_reference", "not_submitted", message)

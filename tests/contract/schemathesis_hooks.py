@@ -17,6 +17,7 @@ INEXPRESSIBLE_ERRORS = frozenset(
         "unknown_batch",  # the batch that another one corrects
         "unknown_version",  # a version that the report does not have
         "invalid_mapping",  # docs/mapping.md describes it
+        *("not_submitted", "in_future", "before_grant"),  # what a report's submission must agree with
         "no_attachments_in_snapshot",  # the snapshot was exported without attachments
         "idempotency_key_reused",
         *("url_invalid", "url_with_credentials", "url_not_https", "url_port", "host_unknown"),

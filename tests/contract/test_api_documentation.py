@@ -1,7 +1,10 @@
-"""Runs the example programs of docs/api.md."""
+"""Runs the example programs of docs/api.md, and the commands of README.md for the API."""
 
 import asyncio
+import json
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -58,3 +61,33 @@ async def test_example_program_of_the_api_guide_creates_an_export(
         namespace["api"].close()
     assert (namespace["job"]["status"], namespace["response"].status_code) == ("completed", 200)
     assert len(namespace["content"]) == namespace["job"]["file"]["size_bytes"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("jq") is None, reason="the commands use curl and jq")
+async def test_commands_of_the_readme_work_one_after_the_other(
+    settings: Settings,
+    run_worker: RunWorker,
+    issuer: DevIssuer,
+    tenant: Tenant,
+    activity_factory: ActivityFactory,
+    project: Path,
+    tmp_path: Path,
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    block = re.search(r"^    HOST=.*\n(?:    .*\n)+", (project / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert block is not None
+    token = issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator")
+    async with run_worker(), serve_app(create_app(settings)) as url:
+        commands = re.sub(r"^    ", "", block[0], flags=re.MULTILINE)
+        commands = commands.replace("http://127.0.0.1:PORT", url).replace("nhf", tenant.org_id)
+        commands = re.sub(r"^TOKEN=.*$", f"TOKEN={token}", commands, flags=re.MULTILINE).replace("curl -s", "curl -sSf")
+        arguments = ["bash", "-euo", "pipefail", "-c", commands]
+        done = await asyncio.to_thread(
+            subprocess.run, arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    batch, report = json.loads((tmp_path / "batch.json").read_text()), tmp_path / "report.csv"
+    assert (batch["counts"]["registered"], batch["counts"]["failed"]) == (1, 1)
+    assert ";mentor_not_found;" in (tmp_path / "failed.csv").read_text("utf-8-sig")
+    assert len(report.read_bytes()) == json.loads((tmp_path / "export.json").read_text())["file"]["size_bytes"]
+    assert '"submitted_reference":"Bufdir 26/1234"' in done.stdout

@@ -70,6 +70,7 @@ _ACTIVITY = {
 }
 _CHANGE = {"date": "2026-01-06", "mentor": "Åse Ødegård", "place": "Tromsø", "activity_id": _ID}
 _CHANGE |= {"sheet_before": "Rapport", "row_before": "14", "sheet_after": "Rapport", "row_after": "15"}
+_CHANGE |= {"counted_before": "nei", "counted_after": "ja"}
 _BATCH_SUBJECT = {"subject_kind": "bulk_registration", "subject_id": _ID}
 TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "exports": (
@@ -98,8 +99,9 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "report-changes": (
         report.CHANGE_COLUMNS,
         [
-            _CHANGE | {"change": "changed", "columns": "participants place"},
-            _CHANGE | {"change": "added", "columns": "", "sheet_before": "", "row_before": ""},
+            _CHANGE | {"change": "changed", "differences": "participants: 5 → 7 · place: Bodø → Tromsø"},
+            _CHANGE
+            | {"change": "added", "differences": "", "sheet_before": "", "row_before": "", "counted_before": ""},
         ],
     ),
     "reexports": (

@@ -49,6 +49,7 @@ _TABLE = """
 
     list_reports             200       200     200    200     200      403
     get_report               200       200     200    200     404      403
+    list_version_changes     409       409     409    403     404      403
     download_version_changes 409       409     409    403     404      403
     submit_report            428       428     428    403     404      403
 
@@ -108,7 +109,7 @@ REQUEST_BODIES: Mapping[str, object] = {
     "edit_reexport": {"label": "Til revisjonen"},
     "start_bulk_registration": {"org_id": "{org_id}", "activity": ACTIVITY, "items": [{"mentor_id": "Unknown"}]},
     "edit_bulk_registration": {"status": "cancelled"},
-    "submit_report": {"submitted_at": None},
+    "submit_report": {"submitted_at": "2026-02-01T12:00:00Z"},
     "add_column_mapping": {"language": "stafett-mapping/1"},
     "add_webhook": {"org_id": "{org_id}", "url": "https://127.0.0.1/hook"},
     "add_organisation": {"id": "{new_org_id}", "name": "Nyforbundet", "admin": "{new_address}"},

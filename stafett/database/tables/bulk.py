@@ -37,6 +37,15 @@ class BulkBatch(SQLModel, table=True):
         Index("bulk_registrations_of_org", "org_id", "id", unique=True),
         ForeignKeyConstraint(["org_id", "corrects"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
         Index("bulk_registrations_corrections", "org_id", "corrects", postgresql_where=text("corrects IS NOT NULL")),
+        Index(
+            "bulk_registrations_one_correction",
+            "org_id",
+            "corrects",
+            unique=True,
+            postgresql_where=text(
+                "corrects IS NOT NULL AND deleted_at IS NULL AND status NOT IN ('failed', 'cancelled')"
+            ),
+        ),
         Index("bulk_registrations_by_created_at", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_by_status", "status", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),

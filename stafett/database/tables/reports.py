@@ -28,7 +28,6 @@ class Report(SQLModel, table=True):
     parameters: JsonObject = Field(sa_type=JSONB_OR_NULL)
     submitted_at: datetime | None = None
     submitted_version: int | None = None
-    submitted_reference: str | None = None
     grant_year: int | None = None
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
@@ -60,3 +59,4 @@ class ReportFileVersion(SQLModel, table=True):
     reason: str | None = None
     change: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     submitted_at: datetime | None = None
+    submitted_reference: str | None = None

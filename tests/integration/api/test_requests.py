@@ -64,6 +64,16 @@ async def test_invalid_authorization_header_is_answered_401_with_challenge(
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
+async def test_missing_and_other_credentials_are_named(api_client: httpx.AsyncClient, token: str) -> None:
+    missing = await api_client.get(_EXPORTS)
+    assert "no Authorization header" in missing.json()["detail"]
+    other = await api_client.get(_EXPORTS, headers={"Authorization": f"Basic {token}"})
+    assert "is not 'Bearer'" in other.json()["detail"]
+    malformed = await api_client.get(_EXPORTS, headers={"Authorization": "Bearer secret-value"})
+    assert "neither a JSON Web Token nor an API key" in malformed.json()["detail"]
+    assert "secret-value" not in malformed.text
+
+
 @pytest.mark.parametrize("header", ["Bearer {token}", "bearer {token}", "BEARER {token}", "Bearer  {token}"])
 async def test_bearer_scheme_is_parsed_as_rfc_9110_requires(
     api_client: httpx.AsyncClient, token: str, header: str

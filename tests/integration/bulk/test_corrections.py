@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Thread
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import httpx
@@ -15,8 +16,8 @@ from stafett.database.session import Database
 from stafett.domain.errors import OverlappingActivityError, PreconditionFailedError
 from stafett.domain.membership import Caller, Role
 from stafett.domain.proxy_activity import ActivityCorrection
-from stafett.testing import ActivityFactory, Json, Tenant, create_operator, create_tenant
-from tests.support.bulk import BulkHarness, build_batch
+from stafett.testing import ActivityFactory, Json, Tenant, create_operator, create_tenant, wait_until
+from tests.support.bulk import BulkHarness, build_batch, build_item
 from tests.support.fixture_types import Bearer
 from tests.support.user_client import UserClient
 
@@ -34,6 +35,17 @@ CORRECTIONS: Json = {
     "in_norway": False,
     "event_id": EVENT_ID,
 }
+
+
+PAUSE_BATCH: LiteralString = """
+CREATE FUNCTION pause_batch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.place = '2' THEN PERFORM pg_advisory_xact_lock(70001); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pause_batch BEFORE INSERT ON activities FOR EACH ROW EXECUTE FUNCTION pause_batch();
+"""
+"""The second item of a batch waits for the advisory lock, before it is inserted and after the first one is."""
 
 
 @pytest.fixture
@@ -302,6 +314,49 @@ def test_two_activities_moved_to_one_time_at_once_do_not_deadlock(
         for thread in threads:
             thread.join()
         assert len(overlaps) == before + 1
+
+
+async def test_correction_and_batch_of_the_same_mentor_do_not_deadlock(
+    tenant: Tenant,
+    mentor: UUID,
+    activity_id: UUID,
+    api_database: Database,
+    worker_database: Database,
+    owner_url: str,
+) -> None:
+    """The batch registers at the activity's new time, and then at its old one, while a correction moves it.
+
+    A trigger stops the batch between the two; without a lock of the mentor each would wait for the other.
+    """
+    new_start = START - timedelta(days=30)
+    harness, service = BulkHarness(tenant, api_database, worker_database), ActivityService(api_database)
+    overrides = ({"starts_at": start.isoformat(), "place": place} for start, place in ((new_start, "1"), (START, "2")))
+    job = harness.accept([build_item(mentor, client_ref=each["place"], overrides=each) for each in overrides])
+    correction = ActivityCorrection.model_validate({"starts_at": new_start.isoformat()})
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(PAUSE_BATCH)
+        try:
+            owner.execute("SELECT pg_advisory_lock(70001)")
+            batch = asyncio.create_task(asyncio.to_thread(harness.run, job))
+            await _wait_until_blocked(owner, "stafett_worker")
+            arguments = _coordinator_of(tenant), activity_id, correction, range(10)
+            corrected = asyncio.create_task(asyncio.to_thread(service.correct, *arguments))
+            await _wait_until_blocked(owner, "stafett_api")
+        finally:
+            owner.execute("SELECT pg_advisory_unlock(70001)")
+        outcome, refusal = await asyncio.gather(batch, corrected, return_exceptions=True)
+        owner.execute("DROP FUNCTION pause_batch CASCADE")
+    assert isinstance(refusal, OverlappingActivityError)
+    assert not isinstance(outcome, BaseException)
+    assert harness.list_codes(job) == ["registered", "overlapping_activity"]
+
+
+async def _wait_until_blocked(owner: psycopg.Connection, role: LiteralString) -> None:
+    async def count() -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = %s"
+        return int((owner.execute(query, [role]).fetchone() or (0,))[0])
+
+    await wait_until(count, bool)
 
 
 def test_correction_waits_for_another_one_and_is_then_based_on_an_old_revision(

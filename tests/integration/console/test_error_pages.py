@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api.middleware import MAX_BODY_BYTES
+from api.problems import MAX_BODY_BYTES
 from stafett.testing import Tenant
 from tests.support.console_pages import is_page
 from tests.support.page_markup import find_faults

@@ -37,5 +37,6 @@ async def test_activity_that_counts_since_another_was_deleted_is_explained(
     assert counts in report
     page = unescape((await browser.get(f"/console/reports/{report_id}/changes?to=2")).text)
     assert counts in page
-    assert "<td>outcome in the report</td>" in page
+    assert "outcome in the report: does not count → counts" in " ".join(page.split())
+    assert "<td>No → Yes</td>" in page
     assert "another one of the same day was deleted" in page

@@ -249,6 +249,7 @@ def test_security_definer_functions_ignore_temporary_tables(role_database: Datab
         "find_api_key",
         "get_delivery_recipient",
         "lock_exports_of_version",
+        "lock_mentors_of_chunk",
         "protect_handed_in_file",
         "resolve_user_identity",
     }

@@ -73,7 +73,8 @@ def test_erasure_finds_the_name_in_every_text(
     execute(owner_url, "UPDATE peer_mentors SET branch = %s WHERE id = %s", mention, other_mentor)
     execute(owner_url, "UPDATE api_keys SET name = %s WHERE id = %s", mention, api_fixtures.create_api_key())
     execute(owner_url, "UPDATE report_reexports SET label = %s WHERE id = %s", mention, reexport)
-    execute(owner_url, "UPDATE reports SET submitted_reference = %s WHERE id = %s", mention, report)
+    query: LiteralString = "UPDATE report_files SET submitted_at = now(), submitted_reference = %s WHERE report_id = %s"
+    execute(owner_url, query, mention, report)
     execute(owner_url, "UPDATE webhooks SET url = %s WHERE id = %s", f"https://x.example/{name}", webhook)
     execute(owner_url, "UPDATE webhooks SET description = %s WHERE id = %s", mention, described)
     with psycopg.connect(owner_url) as connection:
@@ -113,7 +114,7 @@ def test_erasure_finds_the_name_in_every_text(
     ).model_dump(exclude={"memberships_removed"})
     assert dry_run.summary == report_of_erasure.summary
     tables_with_name = {table for table, _ in find_rows_containing(owner_url, (folded,)) if table != "pg_statistic"}
-    assert tables_with_name == {"report_reexports", "reports", "webhooks", "column_mappings", "peer_mentors"}
+    assert tables_with_name == {"report_reexports", "report_files", "webhooks", "column_mappings", "peer_mentors"}
     rows = execute_all(
         owner_url, "SELECT request->>'reason' FROM report_reexports WHERE id = ANY (%s)", [unrelated, with_reason]
     )

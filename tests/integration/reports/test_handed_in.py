@@ -122,18 +122,59 @@ async def test_version_alone_is_marked_with_its_recorded_time_or_now(report: Han
     assert (recorded["submitted_version"], recorded["submitted_at"]) == (1, now["submitted_at"])
 
 
-async def test_reference_stays_with_its_version_and_is_not_inherited_by_another(report: HandedInReport) -> None:
+async def test_each_version_has_its_own_reference_until_its_mark_is_taken_back(report: HandedInReport) -> None:
     reference = "Bufdir 28/17"
     await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z", submitted_reference=reference)
     again = (await report.submit(version=1, submitted_at="2026-02-02T12:00:00Z")).json()
     assert (again["submitted_version"], again["submitted_reference"]) == (1, reference)
     newest = (await report.submit(submitted_at="2026-03-01T12:00:00Z")).json()
     assert (newest["submitted_version"], newest["submitted_reference"]) == (2, None)
-    await report.submit(submitted_reference="Bufdir 28/18")
+    both = (await report.submit(submitted_reference="Bufdir 28/18")).json()
+    assert (both["submitted_version"], both["submitted_reference"]) == (2, "Bufdir 28/18")
+    assert [file["submitted_reference"] for file in both["files"]] == [reference, "Bufdir 28/18"]
     first = (await report.submit(version=2, submitted_at=None)).json()
-    assert (first["submitted_version"], first["submitted_reference"]) == (1, None)
-    both = {"version": 2, "submitted_at": "2026-03-01T12:00:00Z", "submitted_reference": "Bufdir 28/18"}
-    assert (await report.submit(**both)).json()["submitted_reference"] == "Bufdir 28/18"
+    assert (first["submitted_version"], first["submitted_reference"]) == (1, reference)
+    assert [file["submitted_reference"] for file in first["files"]] == [reference, None]
+    unmarked = (await report.submit(submitted_at=None)).json()
+    assert (unmarked["submitted_reference"], unmarked["files"][0]["submitted_reference"]) == (None, None)
+    for version in (1, 2):
+        marked = (await report.submit(version=version)).json()
+        assert (marked["submitted_version"], marked["submitted_reference"]) == (version, None)
+
+
+async def test_mark_of_another_version_that_is_taken_back_leaves_the_last_submission(report: HandedInReport) -> None:
+    await report.submit(version=2, submitted_at="2026-03-01T12:00:00Z")
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z", submitted_reference="Bufdir 28/17")
+    last = (await report.submit(version=2, submitted_at=None)).json()
+    assert (last["submitted_version"], last["submitted_reference"]) == (1, "Bufdir 28/17")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"version": 1, "submitted_at": "2026-02-01T12:00:00Z", "submitted_reference": "Bufdir 28/17"},
+        {"version": 1},
+        {"submitted_reference": "Bufdir 28/17"},
+        {"grant_year": 2028},
+        {"version": 2, "submitted_at": None},
+    ],
+    ids=str,
+)
+async def test_submission_that_changes_nothing_is_neither_an_edit_nor_an_event(
+    report: HandedInReport, body: Json
+) -> None:
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z", submitted_reference="Bufdir 28/17")
+    before, events = await report.get(), report.fetch_events(report.id)
+    response = await report.submit(**body)
+    assert (response.status_code, response.json()) == (200, before)
+    assert report.fetch_events(report.id) == events
+    assert response.headers["ETag"].startswith('"1-')
+
+
+async def test_taking_back_when_nothing_is_marked_records_nothing(report: HandedInReport) -> None:
+    for body in ({"submitted_at": None}, {"submitted_at": None, "version": 1}, {"submitted_reference": None}):
+        assert (await report.submit(**body)).status_code == 200
+    assert report.fetch_events(report.id) == []
 
 
 @pytest.mark.parametrize(
@@ -145,6 +186,8 @@ async def test_reference_stays_with_its_version_and_is_not_inherited_by_another(
         ({"submitted_at": "2026-02-01T12:00:00Z", "grant_year": 2026}, "/grant_year"),
         ({"grant_year": 20_000}, "/grant_year"),
         ({"submitted_at": "2999-01-01T12:00:00Z"}, "/submitted_at"),
+        ({"submitted_reference": "Bufdir 28/17"}, "/submitted_reference"),
+        ({"submitted_at": None, "submitted_reference": "Bufdir 28/17"}, "/submitted_reference"),
     ],
     ids=str,
 )
@@ -160,6 +203,7 @@ async def test_deletion_of_a_handed_in_version_needs_its_own_confirmation(report
     refused = await report.delete(1)
     assert (refused.status_code, refused.json()["code"]) == (409, "handed_in")
     assert f"Version 1 of report {report.id} was handed in" in refused.json()["detail"]
+    assert "confirm=handed_in" in refused.json()["detail"]
     assert (await report.delete(1, "yes")).status_code == 422
     assert (await report.get())["files"] == before
     assert (await report.delete(1, CONFIRMED)).status_code == 204

@@ -30,12 +30,12 @@ def execute(owner_url: str) -> Execute:
     return run
 
 
-async def request_changes(client: ReexportClient, report_id: str, **query: int) -> httpx.Response:
-    url = f"{REPORTS}/{report_id}/changes.csv"
+async def request_changes(client: ReexportClient, report_id: str, suffix: str = ".csv", **query: Any) -> httpx.Response:
+    url = f"{REPORTS}/{report_id}/changes{suffix}"
     return await client.http_client.get(url, params=query, headers=client.headers)
 
 
-async def fetch_changes(client: ReexportClient, report_id: str, **query: int) -> list[dict[str, str]]:
+async def fetch_changes(client: ReexportClient, report_id: str, **query: Any) -> list[dict[str, str]]:
     response = await request_changes(client, report_id, **query)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/csv")
@@ -70,7 +70,15 @@ async def test_each_difference_is_a_line_with_its_place_in_both_versions(
     assert {line["mentor"] for line in lines} == {"Åse Ødegård"}
     change = by_id[str(changed)]
     assert (change["columns"], change["place"]) == ("participants place", "'=Vardø")
+    assert change["differences"] == "participants: 5 → 7 · place: Tromsø → =Vardø"
     assert by_id[str(moved)]["columns"] == "starts_at"
+    assert by_id[str(moved)]["differences"] == "starts_at: 08.01.2026 10:00 → 17.01.2026 10:00"
+    assert [(line["counted_before"], line["counted_after"]) for line in lines] == [
+        ("ja", ""),
+        ("ja", "ja"),
+        ("", "ja"),
+        ("ja", "ja"),
+    ]
     rows = [[line["row_before"], line["row_after"]] for line in lines]
     first = int(rows[0][0])
     assert rows == [
@@ -210,11 +218,15 @@ async def test_activity_that_counts_because_another_was_deleted_is_changed_in_it
             report_id, source="same_snapshot", version=2, overrides={"locale": "en"}
         )
     lines = await fetch_changes(reexport_client, report_id, **{"from": 1, "to": 2})
-    assert [(line["activity_id"], line["change"], line["columns"]) for line in lines] == [
-        (str(removed), "removed", ""),
-        (str(counts_now), "changed", "outcome"),
-        (str(corrected), "changed", "participants outcome"),
+    facts = ("activity_id", "change", "columns", "counted_before", "counted_after")
+    assert [tuple(line[name] for name in facts) for line in lines] == [
+        (str(removed), "removed", "", "ja", ""),
+        (str(counts_now), "changed", "outcome", "nei", "ja"),
+        (str(corrected), "changed", "participants outcome", "ja", "nei"),
     ]
+    assert lines[1]["differences"].startswith("outcome: not_countable ")
+    assert lines[1]["differences"].endswith(" → countable")
+    assert lines[2]["differences"] == ("participants: 5 → 2 · outcome: countable → not_countable too_few_participants")
     assert str(moved) not in {line["activity_id"] for line in lines}
     deviations = await fetch_deviations(reexport_client.export_client, job["export_id"])
     assert [(line["activity_id"], line["codes"]) for line in deviations] == [(str(corrected), "too_few_participants")]
@@ -284,3 +296,75 @@ async def test_missing_attachment_is_a_changed_outcome(
     assert not job["unchanged"]
     (line,) = await fetch_changes(reexport_client, report_id)
     assert (line["activity_id"], line["change"], line["columns"]) == (str(lost), "changed", "outcome")
+    assert line["differences"].startswith("outcome: countable → warning ")
+    assert (line["counted_before"], line["counted_after"]) == ("ja", "ja")
+
+
+async def test_values_are_typed_in_json_and_notes_have_none(
+    reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker, execute: Execute
+) -> None:
+    mentor = activity_factory.create_mentor("Åse Ødegård")
+    activity = activity_factory.create_activity(mentor, starts_at=datetime(2026, 1, 5, 9, tzinfo=UTC))
+    async with run_worker():
+        report_id = await reexport_client.create_report(csv_profile="machine", locale="en")
+        execute(
+            "UPDATE activities SET starts_at = '2026-01-05 09:15Z', ends_at = '2026-01-05 10:00Z', in_norway = false,"
+            " participants = 7, activity_type = 'annet', note = 'Secret' WHERE id = %s",
+            activity,
+        )
+        await reexport_client.complete_reexport(report_id)
+    response = await request_changes(reexport_client, report_id, suffix="")
+    (item,) = response.json()["items"]
+    assert response.json()["counts"] == {"added": 0, "removed": 0, "changed": 1}
+    values = {column["name"]: (column["before"], column["after"]) for column in item["columns"]}
+    outcome = values.pop("outcome")
+    assert outcome[0] == "countable"
+    assert outcome[1].startswith("not_countable ")
+    assert values == {
+        "activity_type": ("samtalegruppe", "annet"),
+        "starts_at": ("2026-01-05T09:00:00Z", "2026-01-05T09:15:00Z"),
+        "duration_minutes": (60, 45),
+        "participants": (5, 7),
+        "in_norway": (True, False),
+        "note": (None, None),
+    }
+    assert (item["counted_before"], item["counted_after"]) == (True, False)
+    text = (await request_changes(reexport_client, report_id)).text
+    assert "Secret" not in text + response.text
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert line["differences"] == (
+        "activity_type: samtalegruppe → annet · starts_at: 2026-01-05T09:00:00Z → 2026-01-05T09:15:00Z"
+        " · duration_minutes: 60 → 45 · participants: 5 → 7 · in_norway: true → false · note"
+        f" · outcome: {outcome[0]} → {outcome[1]}"
+    )
+    assert (line["counted_before"], line["counted_after"]) == ("true", "false")
+
+
+async def test_pages_of_changes_are_of_the_same_versions_and_lose_no_row(
+    reexport_client: ReexportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    execute: Execute,
+    tenant: Tenant,
+) -> None:
+    mentor = activity_factory.create_mentor()
+    ids = [
+        activity_factory.create_activity(mentor, starts_at=datetime(2026, 2, day, 9, tzinfo=UTC)) for day in range(1, 6)
+    ]
+    async with run_worker():
+        report_id = await reexport_client.create_report()
+        execute("UPDATE activities SET place = 'Vardø' WHERE org_id = %s", tenant.org_id)
+        await reexport_client.complete_reexport(report_id)
+        page = (await request_changes(reexport_client, report_id, suffix="", page_size=2)).json()
+        items = page["items"]
+        await reexport_client.complete_reexport(report_id, source="same_snapshot")
+        while page["next_page_token"]:
+            query = {"page_size": 2, "page_token": page["next_page_token"]}
+            page = (await request_changes(reexport_client, report_id, suffix="", **query)).json()
+            assert (page["from_version"], page["to_version"], page["counts"]["changed"]) == (1, 2, 5)
+            items += page["items"]
+    assert [item["activity_id"] for item in items] == list(map(str, ids))
+    assert {item["row_after"] for item in items} == set(range(2, 7))
+    forged = {"page_token": "W10"}
+    other = await request_changes(reexport_client, report_id, suffix="", **forged)
+    assert (other.status_code, other.json()["errors"][0]["pointer"]) == (422, "query:page_token")

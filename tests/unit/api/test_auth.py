@@ -110,13 +110,34 @@ def test_invalid_token_is_rejected(verifier: TokenVerifier, create_invalid_token
         verifier.verify(create_invalid_token())
 
 
-def test_expired_token_is_named_only_if_it_was_valid(verifier: TokenVerifier) -> None:
-    messages = []
-    for token in (create_token(exp=_EARLIER), create_token(key=OTHER_KEY, exp=_EARLIER)):
-        with pytest.raises(UnauthenticatedError) as rejected:
-            verifier.verify(token)
-        messages.append(str(rejected.value))
-    assert messages == ["The bearer token has expired; get a new one.", "Missing or invalid bearer token."]
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", "neither a JSON Web Token nor an API key"),
+        ("malformed", "neither a JSON Web Token nor an API key"),
+        ("missing key id", "kid"),
+        ("unknown key id", "kid"),
+        ("signed with another key", "signature"),
+        ("wrong issuer", "iss"),
+        ("wrong audience", "aud"),
+        ("expired", "has expired; get a new one"),
+        ("not yet valid", "not valid yet"),
+        ("issued in the future", "not valid yet"),
+        ("missing expiry", "lacks one of the claims exp, iat, iss, aud, sub"),
+        ("organisation is a list", "org"),
+        ("subject is a number", "sub"),
+    ],
+)
+def test_refusal_names_what_is_wrong_with_the_token(verifier: TokenVerifier, kind: str, words: str) -> None:
+    with pytest.raises(UnauthenticatedError) as refused:
+        verifier.verify(_INVALID_TOKENS[kind]())
+    assert words in str(refused.value)
+
+
+def test_claims_are_named_only_if_the_signature_is_valid(verifier: TokenVerifier) -> None:
+    for claims in ({"exp": _EARLIER}, {"iss": "https://elsewhere.example"}, {"aud": "elsewhere"}):
+        with pytest.raises(UnauthenticatedError, match="signature"):
+            verifier.verify(create_token(key=OTHER_KEY, **claims))
 
 
 _base64_text = st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())

@@ -14,7 +14,8 @@ from pydantic import AwareDatetime
 from starlette.types import Message
 
 from api import problems
-from api.middleware import MAX_BODY_BYTES, RequestContextMiddleware
+from api.middleware import RequestContextMiddleware
+from api.problems import MAX_BODY_BYTES
 from stafett.domain.frozen import FrozenModel
 
 _PERSONAL_DATA = "Åse Ødegård 01017012345"  # must not be logged
@@ -128,6 +129,7 @@ async def test_streamed_body_over_the_limit_is_rejected(client: httpx.AsyncClien
     headers = {"Content-Type": "application/json"}
     response = await client.post("/members", content=_stream_body(MAX_BODY_BYTES), headers=headers)
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+    assert response.json()["detail"] == "The request body is larger than 8 MiB (8,388,608 bytes)."
     assert response.headers["X-Request-ID"] == response.json()["trace_id"]
     assert (
         await client.post("/members", content=_stream_body(MAX_BODY_BYTES // 2), headers=headers)

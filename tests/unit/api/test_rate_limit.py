@@ -31,6 +31,7 @@ def test_request_after_a_burst_is_rejected_for_that_user_only() -> None:
     with pytest.raises(TooManyRequestsError) as rejected:
         limiter.take_token(KARI)
     assert rejected.value.retry_after_seconds == 1
+    assert "2 requests per second on average, and 3 at once" in str(rejected.value)
     limiter.take_token(OLA)
 
 

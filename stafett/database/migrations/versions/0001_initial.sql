@@ -369,6 +369,9 @@ CREATE TABLE bulk_registrations (
 CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
 ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bulk_registrations (org_id, id);
 CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
+-- A batch is corrected once: by another batch only after that one has registered nothing, or is deleted.
+CREATE UNIQUE INDEX bulk_registrations_one_correction ON bulk_registrations (org_id, corrects)
+    WHERE corrects IS NOT NULL AND deleted_at IS NULL AND status NOT IN ('failed', 'cancelled');
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_status ON bulk_registrations (status, created_at DESC, id DESC);
@@ -446,6 +449,21 @@ GRANT SELECT (org_id, batch_id, chunk, position, status, attempts), UPDATE (stat
     TO stafett_maintenance;
 GRANT SELECT (org_id, batch_id, position, client_ref, mentor_ref, mentor_id, overrides), UPDATE (overrides)
     ON bulk_items TO stafett_erasure;
+
+-- Locks the peer mentors of a chunk's pending items, in one order, before its activities are registered. A correction of
+-- an activity locks the mentor too: otherwise each could wait for a time that the other one has taken. Batches share the
+-- lock. A function, because only a role that may change mentors can lock them.
+CREATE FUNCTION lock_mentors_of_chunk(p_batch uuid, p_chunk integer) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM FROM peer_mentors m
+        WHERE m.org_id = current_org() AND m.id IN (
+            SELECT i.mentor_id FROM bulk_items i
+            WHERE i.org_id = current_org() AND i.batch_id = p_batch AND i.chunk = p_chunk AND i.status = 'pending')
+        ORDER BY m.id FOR SHARE;
+END $$;
+REVOKE EXECUTE ON FUNCTION lock_mentors_of_chunk FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lock_mentors_of_chunk TO stafett_worker;
 
 
 -- Activities
@@ -705,7 +723,6 @@ CREATE TABLE reports (
     parameters jsonb NOT NULL,
     submitted_at timestamptz,
     submitted_version integer,
-    submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
     grant_year integer CHECK (grant_year BETWEEN 1900 AND 2300),
     edits integer NOT NULL DEFAULT 0,
     changes integer NOT NULL DEFAULT 0,
@@ -730,10 +747,10 @@ CREATE TRIGGER reports_immutable_columns BEFORE UPDATE ON reports FOR EACH ROW
     EXECUTE FUNCTION reject_change('the source of a report is immutable', 'check_violation');
 
 CREATE POLICY maintenance ON reports FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, UPDATE (submitted_at, submitted_version, submitted_reference, grant_year, edits) ON reports TO stafett_api;
+GRANT SELECT, UPDATE (submitted_at, submitted_version, grant_year, edits) ON reports TO stafett_api;
 GRANT SELECT, INSERT ON reports TO stafett_worker;
 GRANT SELECT (id, org_id, grant_year) ON reports TO stafett_maintenance;
-GRANT SELECT (id, org_id, grant_year, submitted_reference) ON reports TO stafett_erasure;
+GRANT SELECT (id, org_id, grant_year) ON reports TO stafett_erasure;
 
 -- A request to re-export a report, and its result. A report has at most one unfinished re-export; attempt numbers the
 -- re-exports of one report. The column source_export_id names the export whose snapshot is copied, export_id the export
@@ -836,7 +853,7 @@ GRANT SELECT (id, org_id, report_id, attempt, requested_by, source_export_id, pe
 GRANT SELECT (id, org_id, result_export_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
 
 -- A version of a re-export names its data source, the reason, and how it differs from the previous version. A version
--- with submitted_at was handed in to Bufdir at that time.
+-- with submitted_at was handed in to Bufdir at that time; submitted_reference is Bufdir's reference of that.
 CREATE TABLE report_files (
     report_id uuid NOT NULL,
     version integer NOT NULL CHECK (version >= 1),
@@ -850,6 +867,7 @@ CREATE TABLE report_files (
     reason varchar,
     change jsonb,
     submitted_at timestamptz,
+    submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
     created_by uuid NOT NULL REFERENCES users,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (report_id, version),
@@ -859,7 +877,8 @@ CREATE TABLE report_files (
     CHECK ((kind = 'reexport') = (reexport_id IS NOT NULL)),
     CHECK ((kind = 'reexport') = (source IS NOT NULL)),
     CHECK ((kind = 'reexport') = (change IS NOT NULL)),
-    CHECK (reason IS NULL OR kind = 'reexport')
+    CHECK (reason IS NULL OR kind = 'reexport'),
+    CHECK (submitted_reference IS NULL OR submitted_at IS NOT NULL)
 );
 CREATE INDEX report_files_of_export ON report_files (org_id, export_id);
 
@@ -868,17 +887,18 @@ CREATE TRIGGER report_files_append_only BEFORE DELETE OR TRUNCATE ON report_file
 -- Erasing a person clears the reason, and a user marks a version as handed in or takes that back.
 CREATE TRIGGER report_files_immutable BEFORE UPDATE ON report_files FOR EACH ROW
     WHEN ((NEW.reason IS NOT NULL AND NEW.reason IS DISTINCT FROM OLD.reason)
-        OR to_jsonb(NEW) - '{reason,submitted_at}'::text[] IS DISTINCT FROM to_jsonb(OLD) - '{reason,submitted_at}'::text[])
+        OR to_jsonb(NEW) - '{reason,submitted_at,submitted_reference}'::text[]
+            IS DISTINCT FROM to_jsonb(OLD) - '{reason,submitted_at,submitted_reference}'::text[])
     EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_append_only;
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_immutable;
 
 CREATE POLICY maintenance ON report_files FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, UPDATE (submitted_at) ON report_files TO stafett_api;
+GRANT SELECT, UPDATE (submitted_at, submitted_reference) ON report_files TO stafett_api;
 GRANT SELECT, INSERT ON report_files TO stafett_worker;
 GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at) ON report_files TO stafett_maintenance;
-GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at, reason), UPDATE (reason) ON report_files
-    TO stafett_erasure;
+GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at, submitted_reference, reason),
+    UPDATE (reason) ON report_files TO stafett_erasure;
 
 -- The versions that were handed in, each with the exports under whose prefixes its file is stored: the one that made it,
 -- and the one to which an administrator has moved it. A version is protected for five full years after the grant year.
