@@ -19,8 +19,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.console.assets import get_asset_url
+from api.console.forms import parse_id
 from api.console.written_days import write_day
-from stafett.domain.activity import ACTIVITY_TYPES_BY_ID, ActivityType
+from stafett.bulk.item_messages import describe_field
+from stafett.domain.activity import ACTIVITY_TYPES, ACTIVITY_TYPES_BY_ID, ActivityType
 from stafett.domain.export import Locale
 from stafett.domain.failure_reasons import describe_export_failure, describe_item_failure
 from stafett.domain.file_versions import name_version
@@ -80,6 +82,10 @@ def get_environment(language: Locale) -> Environment:
     environment.globals.update(
         _=_translate_with(translations), ngettext=_translate_plural_with(translations), asset=get_asset_url
     )
+    environment.globals.update(
+        activity_type_options=[(each.id.value, each.names[language]) for each in ACTIVITY_TYPES],
+        activity_type_names=[each.names[language] for each in ACTIVITY_TYPES],
+    )
     environment.filters.update(
         number=formats.format_number,
         date=formats.format_day,
@@ -94,9 +100,12 @@ def get_environment(language: Locale) -> Environment:
         activity_type=partial(_name_activity_type, language),
         export_failure=partial(describe_export_failure, locale=language),
         item_failure=partial(describe_item_failure, locale=language),
+        fault=partial(describe_field, locale=language),
+        clock_time=formats.format_clock_time,
         size=formats.format_size,
         period=formats.format_period,
         isolate=isolate,
+        uuid=parse_id,
     )
     return environment
 
@@ -170,6 +179,9 @@ class _Formats:
 
     def format_clock(self, value: datetime) -> str:
         return format_datetime(value, "HH:mm:ss", OSLO, self._locale)
+
+    def format_clock_time(self, value: datetime) -> str:
+        return format_datetime(value, "HH:mm", OSLO, self._locale)
 
     @property
     def _is_english(self) -> bool:

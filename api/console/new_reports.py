@@ -47,16 +47,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         return _render_form(request, session, services, fields, error.errors)
     export_request = _to_request(session, form)
     authorise_start(session.caller, export_request)
-    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None, "headings": {}}
-    try:
-        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
-            job = PreviewJob(preview_id=uuid4(), request=export_request)
-            await await_preview(services.temporal, services.task_queue, job)
-        result |= await run_in_threadpool(_take_preview, session, services, job)
-    except ServiceUnavailableError:
-        result["unavailable"] = True
-    except ExportError as error:
-        result["error_code"] = error.code
+    result = await check_request(session, services, export_request)
     existing = await run_in_threadpool(
         services.reports.find_newest_of_period, session.caller, form.parameters.reporting_period
     )
@@ -70,6 +61,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         existing=existing,
         form_query=urlencode(form_fields | {"page": fields.get("page", "")}),
         page_key=fields.get("page", ""),
+        report=None,
         **result,
     )
 
@@ -86,6 +78,20 @@ async def start_report(request: Request, session: JobStarter, form: SessionForm,
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     return redirect(request, f"{EXPORTS_PATH}/{accepted.export.id}")
+
+
+async def check_request(session: ActiveSession, services: Services, export_request: ExportRequest) -> dict[str, Any]:
+    """Preview an export for the page of a check, with the reason if there is no preview."""
+    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None, "headings": {}}
+    try:
+        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
+            job = PreviewJob(preview_id=uuid4(), request=export_request)
+            await await_preview(services.temporal, services.task_queue, job)
+        return result | await run_in_threadpool(_take_preview, session, services, job)
+    except ServiceUnavailableError:
+        return result | {"unavailable": True}
+    except ExportError as error:
+        return result | {"error_code": error.code}
 
 
 def _take_preview(session: ActiveSession, services: Services, job: PreviewJob) -> dict[str, Any]:

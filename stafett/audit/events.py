@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StrictInt, TypeAdapter
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -37,7 +37,11 @@ class AuditTrailFilter(FrozenModel):
     """Filters of the audit trail. A filter that is None does not restrict it."""
 
     subject_id: UUID | None = None
+    subject_range: tuple[UUID, UUID] | None = None
+    """The first and the last id that begin with the digits of a shortened one."""
     actor: str | None = None
+    actor_prefix: str | None = None
+    """The beginning of an actor, or of the id in it."""
     event: str | None = None
     at_or_after: datetime | None = None
     at_or_before: datetime | None = None
@@ -103,6 +107,11 @@ def _select_events(org_id: str, filters: AuditTrailFilter) -> SelectOfScalar[Aud
     query = select(AuditEvent).where(AuditEvent.org_id == org_id)
     if filters.subject_id is not None:
         query = query.where(AuditEvent.subject_id == filters.subject_id)
+    if filters.subject_range is not None:
+        query = query.where(col(AuditEvent.subject_id).between(*filters.subject_range))
+    if filters.actor_prefix is not None:
+        actor, prefix = col(AuditEvent.actor), filters.actor_prefix
+        query = query.where(func.starts_with(actor if ":" in prefix else func.split_part(actor, ":", 2), prefix))
     if filters.actor is not None:
         query = query.where(AuditEvent.actor == filters.actor)
     if filters.event is not None:

@@ -43,7 +43,12 @@ async def test_events_are_filtered_by_job_event_actor_and_period(open_browser: O
     for query, expected in (
         (f"job={first.rpartition('/')[2]}", ["3", "1"]),
         (f"job={second.rpartition('/')[2]}", ["2"]),
+        (f"job={first.rpartition('/')[2][:8].upper()}", ["3", "1"]),
+        (f"job={second.rpartition('/')[2][:15]}", ["2"]),
         (f"job={uuid4()}", []),
+        (f"actor={str(tenant.coordinator)[:8]}", ["3", "2", "1"]),
+        (f"actor=user:{str(tenant.coordinator)[:13]}", ["3", "2", "1"]),
+        ("actor=system:worker", []),
         ("event=cancel_requested", ["3"]),
         ("event=export_requested", ["2", "1"]),
         (f"actor=user:{tenant.coordinator}&event=export_requested", ["2", "1"]),
@@ -124,8 +129,9 @@ async def test_auditor_requests_a_verification_and_sees_that_it_is_coming(
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        ("job=<script>", "Enter a complete id"),
-        ("actor=<script>alert(1)</script>", "Check this field."),
+        ("job=<script>", "Enter an id, or at least its first eight characters."),
+        ("job=1234567", "Enter an id, or at least its first eight characters."),
+        ("actor=<script>alert(1)</script>", "Enter the first characters of an id"),
         ("event=%27--", "Check this field."),
         ("start=30.02.2026", "Enter a date that exists"),
         ("start=2026-03-02&end=2026-03-01", "The last day is before the first day."),
