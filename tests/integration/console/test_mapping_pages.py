@@ -121,13 +121,13 @@ async def test_invalid_draft_is_refused_with_its_issues(
     [
         (
             "nb",
-            ("Linje 3, kolonner / «{header}» / verdi: ", "Det finnes ingenting med dette navnet.", "(There is"),
+            ("Linje 3, kolonner / «{header}» / verdi / var: ", "Det finnes ingenting med dette navnet.", "(There is"),
         ),
         (
             "nn",
-            ("Linje 3, kolonnar / «{header}» / verdi: ", "Det finst ingenting med dette namnet.", "(There is"),
+            ("Linje 3, kolonnar / «{header}» / verdi / var: ", "Det finst ingenting med dette namnet.", "(There is"),
         ),
-        ("en", ("Line 3, columns / “{header}” / value: ", "There is no field or value “plase”", "Did you mean")),
+        ("en", ("Line 3, columns / “{header}” / value / var: ", "There is no field or value “plase”", "Did you mean")),
     ],
 )
 async def test_issue_names_its_line_and_part_in_the_language_of_the_page(
