@@ -203,7 +203,7 @@ def correct_items(
 
     ``mentors`` has the ids of the mentors whom the form names.
     """
-    items, errors = [], {}
+    items, errors = list[BulkItemInput](), dict[str, str]()
     for item in failed:
         if fields.get(f"omit-{item.position}") == "true":
             continue

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from stafett.domain.activity import ActivityType
+from stafett.domain.reporting_period import OSLO
 
 # The index that keeps a mentor's activities from overlapping finds the one of each item.
 _SELECT_OVERLAPPED = text("""
@@ -48,6 +49,10 @@ class OverlappedActivity(NamedTuple):
     activity_type: ActivityType
     starts_at: datetime
     ends_at: datetime
+
+    @property
+    def is_on_one_day(self) -> bool:
+        return self.starts_at.astimezone(OSLO).date() == self.ends_at.astimezone(OSLO).date()
 
 
 def find_overlapped(

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from json.decoder import scanstring
+from json import JSONDecoder
 
 from stafett.domain.json_pointer import PathSegment, format_pointer
 
+_DECODER = JSONDecoder()
 _SPACE, _SCALAR = re.compile(r"[ \t\r\n]*"), re.compile(r"[^ \t\r\n,\]}]+")
 
 
@@ -33,7 +34,7 @@ def _scan(text: str, start: int, path: tuple[PathSegment, ...]) -> tuple[int, Of
     start = _skip(text, start)
     found: Offsets = [(path, start)]
     if text[start] == '"':
-        return scanstring(text, start + 1)[1], found
+        return _DECODER.raw_decode(text, start)[1], found
     if text[start] not in "{[":
         scalar = _SCALAR.match(text, start)
         return scalar.end() if scalar else start + 1, found
@@ -42,7 +43,7 @@ def _scan(text: str, start: int, path: tuple[PathSegment, ...]) -> tuple[int, Of
         name: PathSegment = number
         key = position
         if is_object:
-            name, position = scanstring(text, position + 1)
+            name, position = _DECODER.raw_decode(text, position)
             position = _skip(text, position) + 1
         position, inner = _scan(text, position, (*path, name))
         found += [(inner[0][0], key), *inner[1:]]

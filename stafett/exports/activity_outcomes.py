@@ -33,7 +33,7 @@ _OUTCOME_FILTERS: Mapping[str, DeviationOutcome] = {
     ANY_NOT_COUNTABLE: DeviationOutcome.NOT_COUNTABLE,
     ANY_REJECTED: DeviationOutcome.REJECTED,
 }
-_ROWS_PER_SCAN, _ITEMS_PER_PAGE = 8_000, 50
+_ROWS_PER_SCAN, _ITEMS_PER_PAGE = 4_000, 50
 _LIST_NAME = "-outcomes"
 _CURSOR = TypeAdapter(tuple[UtcDatetime, UUID])
 _BEFORE_ALL_IDS = UUID(int=0)
