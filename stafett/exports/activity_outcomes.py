@@ -81,10 +81,10 @@ class CauseFilters(NamedTuple):
 
 
 class OutcomePage(NamedTuple):
-    """A page of activities with a cause, and from when on the activities were examined for it."""
+    """A page of activities with a cause, and from when on activities were examined if the next page has the others."""
 
     page: Page[ListedActivity]
-    examined_from: date
+    examined_from: date | None
 
 
 class _Cursor(NamedTuple):
@@ -141,7 +141,7 @@ class ActivityOutcomes:
             scan = ReportingPeriod(start=first_day, end=last_day)
             outcomes = _map_rows(connection, program, org_id, scan) if last_day >= period.first_day else pl.DataFrame()
         items = list(_list_matching(program, outcomes, cause, cursor))
-        return OutcomePage(_cut_page(items, scan if first_day > period.first_day else None), first_day)
+        return _cut_page(items, scan if first_day > period.first_day else None)
 
     def list_filters(self, caller: Caller, period: ReportingPeriod, locale: Locale) -> CauseFilters:
         """List the causes that the mapping of the period's last day knows. Raises ``ExportError`` if there is none."""
@@ -235,11 +235,13 @@ def _to_outcome(causes: Mapping[int, DeviationCause], row: Mapping[str, object])
     return ActivityOutcome(DeviationOutcome(str(row[OUTCOME])), [causes[number] for number in numbers])
 
 
-def _cut_page(items: Sequence[ListedActivity], unfinished_scan: ReportingPeriod | None) -> Page[ListedActivity]:
+def _cut_page(items: Sequence[ListedActivity], unfinished_scan: ReportingPeriod | None) -> OutcomePage:
     """Return the page, and the token of the next: after its last activity, or before the days that are examined."""
     if len(items) > _ITEMS_PER_PAGE:
         last = items[_ITEMS_PER_PAGE - 1]
-        return Page(items[:_ITEMS_PER_PAGE], encode_page_token(_LIST_NAME, [last.starts_at, last.id]))
+        token = encode_page_token(_LIST_NAME, [last.starts_at, last.id])
+        return OutcomePage(Page(items[:_ITEMS_PER_PAGE], token), None)
     if unfinished_scan is None:
-        return Page(items, None)
-    return Page(items, encode_page_token(_LIST_NAME, [unfinished_scan.first_instant, _BEFORE_ALL_IDS]))
+        return OutcomePage(Page(items, None), None)
+    token = encode_page_token(_LIST_NAME, [unfinished_scan.first_instant, _BEFORE_ALL_IDS])
+    return OutcomePage(Page(items, token), unfinished_scan.first_day)

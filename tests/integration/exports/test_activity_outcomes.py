@@ -160,11 +160,11 @@ def test_outcome_of_each_activity_is_that_of_the_list_of_its_year(
     assert len(set(outcomes.values())) > 1
 
 
-def test_year_without_a_mapping_and_callers_who_may_not_read(
-    tenant: Tenant, caller: Caller, activity_factory: ActivityFactory, api_database: Database
-) -> None:
-    early = datetime(2019, 5, 2, 9, tzinfo=UTC)
-    activity_id = activity_factory.create_activity(activity_factory.create_mentor(), starts_at=early)
+def test_year_without_a_mapping_and_callers_who_may_not_read(api_database: Database, owner_url: str) -> None:
+    tenant = create_tenant(owner_url, "standard")
+    caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+    factory = ActivityFactory(owner_url, tenant.org_id)
+    activity_id = factory.create_activity(factory.create_mentor(), starts_at=datetime(2019, 5, 2, 9, tzinfo=UTC))
     activity = ActivityService(api_database).find(caller, activity_id).activity
     service = ActivityOutcomes(api_database)
     operator = Caller(user_id=tenant.coordinator, org_id=None, role=Role.OPERATOR)
