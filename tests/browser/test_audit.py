@@ -19,6 +19,7 @@ async def test_page_shows_the_result_of_a_requested_verification_by_itself(
         )
     await page.goto(f"{origin}/console/login/one?lang=en")
     await page.get_by_role("button", name=f"{Role.AUDITOR}@{tenant.org_id}.example").click()
+    await expect(page).to_have_url(f"{origin}/console")
     await page.goto(f"{origin}/console/audit")
     await page.get_by_role("button", name="Verify now").click()
     await expect(page.get_by_text("A verification was requested").first).to_be_visible()
