@@ -55,6 +55,7 @@ from api.routes import (
 )
 from stafett.audit import trail as audit_trail
 from stafett.audit.events import OrganisationAuditTrail
+from stafett.audit.names import AuditNames
 from stafett.audit.steps import JobHistory
 from stafett.bulk.activities import ActivityService
 from stafett.bulk.commands import BulkCommands
@@ -62,6 +63,7 @@ from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
+from stafett.exports.activity_outcomes import ActivityOutcomes
 from stafett.exports.commands import ExportCommands
 from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
@@ -228,7 +230,9 @@ def _create_services(
         audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),
         recent_previews=RecentPreviews(database),
+        activity_outcomes=ActivityOutcomes(database),
         attention=AttentionService(database),
+        audit_names=AuditNames(database),
         job_titles=JobTitles(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),

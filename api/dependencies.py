@@ -32,6 +32,7 @@ from api.polls import PolledJob, respond_if_unchanged
 from api.readiness import Probes
 from api.request_body import BoundedRequest, JsonLimits, has_large_body, require_json_content_type
 from stafett.audit.events import OrganisationAuditTrail
+from stafett.audit.names import AuditNames
 from stafett.audit.steps import JobHistory
 from stafett.bulk.activities import ActivityService
 from stafett.bulk.commands import BulkCommands
@@ -41,6 +42,7 @@ from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, Role
+from stafett.exports.activity_outcomes import ActivityOutcomes
 from stafett.exports.commands import ExportCommands
 from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
@@ -109,7 +111,9 @@ class Services:
     audit_trail: OrganisationAuditTrail
     figures: FigureService
     recent_previews: RecentPreviews
+    activity_outcomes: ActivityOutcomes
     attention: AttentionService
+    audit_names: AuditNames
     job_titles: JobTitles
     reexports: ReexportService
     reexport_commands: ReexportCommands

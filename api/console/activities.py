@@ -1,30 +1,33 @@
 """The pages of activities: list, correct and delete."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import model_validator
 
-from api.concurrency import run_in_threadpool
+from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.bulk_forms import CorrectionForm
 from api.console.errors import redirect
-from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, RevisionForm, parse_id
+from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, RevisionForm, create_field_error, parse_id
+from api.console.languages import choose_language
 from api.console.pages import render_page
 from api.console.reports import Reader
 from api.console.security import SessionForm
 from api.console.services import ACTIVITIES_PATH, REPORTS_PATH
 from api.console.sessions import ActiveSession, ActivityCorrector
-from api.dependencies import ServicesDep
+from api.dependencies import Services, ServicesDep
+from api.rate_limit import TooManyRequestsError
 from stafett.bulk.activities import ActivityDetails, ActivityFilter
 from stafett.database.pagination import PageToken
 from stafett.database.tables import Activity
 from stafett.domain.activity import ACTIVITY_TYPES
-from stafett.domain.errors import OverlappingActivityError
-from stafett.domain.reporting_period import OSLO
+from stafett.domain.errors import ExportError, OverlappingActivityError
+from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
 router = APIRouter(prefix=ACTIVITIES_PATH)
 _MINUTE = timedelta(minutes=1)
@@ -36,6 +39,17 @@ class PeriodForm(ConsoleForm):
     start: Day | None = None
     end: Day | None = None
 
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.start and self.end and self.end < self.start:
+            raise create_field_error("end", "period_order")
+        return self
+
+    def to_period(self, today: date) -> ReportingPeriod:
+        """Return the period; a day that is not given is the first or the last one of the other day's year."""
+        year = (self.end or self.start or today).year
+        return ReportingPeriod(start=self.start or date(year, 1, 1), end=self.end or date(year, 12, 31))
+
 
 @router.get("")
 async def list_activities(
@@ -46,10 +60,12 @@ async def list_activities(
     start: Annotated[str, Query(max_length=100)] = "",
     end: Annotated[str, Query(max_length=100)] = "",
     activity: Annotated[str, Query(max_length=100)] = "",
+    cause: Annotated[str, Query(max_length=200)] = "",
     page_token: PageToken = None,
 ) -> Response:
-    """List the activities of a period, or lead to the one with an id."""
-    fields, errors, period = {"start": start, "end": end, "activity": activity.strip()}, dict[str, str](), PeriodForm()
+    """List the activities of a period, all of them or those with a cause, or lead to the one with an id."""
+    fields, errors = {"start": start, "end": end, "activity": activity.strip(), "cause": cause}, dict[str, str]()
+    period = PeriodForm()
     if activity_id := parse_id(fields["activity"]):
         return redirect(request, f"{ACTIVITIES_PATH}/{activity_id}")
     try:
@@ -58,18 +74,20 @@ async def list_activities(
         errors |= error.errors
     if fields["activity"]:
         errors["activity"] = "job_invalid"
-    filters = ActivityFilter(period_start=period.start, period_end=period.end, page_token=page_token)
-    page = None if errors else await run_in_threadpool(services.activities.list, session.caller, filters)
-    next_token = page and page.next_page_token
+    values: dict[str, Any] = {"activities": (), "outcomes": None, "cause_filters": None, "mapping_error": None}
+    if not errors:
+        values |= await _load_list(request, session, services, period, cause, page_token)
+    next_token = values.pop("next_page_token", None)
+    query = {name: fields[name] for name in ("start", "end", "cause") if fields[name]}
     return render_page(
         request,
         "activities.html",
         session=session,
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
-        activities=page.items if page else (),
         fields=fields,
         errors=errors,
-        next_query=urlencode({"start": start, "end": end, "page_token": next_token}) if next_token else None,
+        next_query=urlencode(query | {"page_token": next_token}) if next_token else None,
+        **values,
     )
 
 
@@ -83,6 +101,7 @@ async def show_activity(
 ) -> Response:
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
     batch_id = details.activity.batch_id
+    outcome = await _find_outcome(request, session, services, details.activity)
     has_batch = batch_id is not None and await run_in_threadpool(services.batches.exists, session.caller, batch_id)
     return render_page(
         request,
@@ -93,6 +112,7 @@ async def show_activity(
         mentor_name=details.mentor_name,
         minutes=_count_minutes(details.activity),
         notice=notice,
+        **outcome,
     )
 
 
@@ -140,6 +160,55 @@ async def delete_activity(
     revisions = {RevisionForm.parse(form).revision}
     await run_in_threadpool(services.activities.delete, session.caller, activity_id, revisions)
     return redirect(request, f"{REPORTS_PATH}?notice=activity_deleted")
+
+
+async def _load_list(
+    request: Request,
+    session: ActiveSession,
+    services: Services,
+    form: PeriodForm,
+    cause: str,
+    page_token: str | None,
+) -> dict[str, Any]:
+    """Load a page of the activities, and the causes by which they can be filtered."""
+    caller, language = session.caller, choose_language(request)
+    today = services.clock().astimezone(OSLO).date()
+    filters = ActivityFilter(period_start=form.start, period_end=form.end, page_token=None if cause else page_token)
+    values: dict[str, Any] = {}
+    try:
+        period = form.to_period(today)
+        values["cause_filters"] = await run_in_threadpool(
+            services.activity_outcomes.list_filters, caller, period, language
+        )
+        if cause:
+            with services.concurrency.occupy(OccupyingUse.PREVIEWS, caller):
+                listed = await run_in_threadpool(
+                    services.activity_outcomes.list, caller, period, cause, language, page_token
+                )
+            return values | {"outcomes": listed, "period": period, "next_page_token": listed.page.next_page_token}
+    except ExportError as error:
+        if cause:
+            return values | {"mapping_error": error.code}
+    page = await run_in_threadpool(services.activities.list, caller, filters)
+    return values | {"activities": page.items, "next_page_token": page.next_page_token}
+
+
+async def _find_outcome(
+    request: Request, session: ActiveSession, services: Services, activity: Activity
+) -> dict[str, Any]:
+    """Find whether the activity counts in the report of its year, as the report would state it now."""
+    year = activity.starts_at.astimezone(OSLO).year
+    none: dict[str, Any] = {"year": year, "outcome": None, "outcome_error": None}
+    try:
+        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
+            outcome = await run_in_threadpool(
+                services.activity_outcomes.find, session.caller, activity, choose_language(request)
+            )
+    except ExportError as error:
+        return none | {"outcome_error": error.code}
+    except TooManyRequestsError:
+        return none | {"outcome_error": "busy"}
+    return none | {"outcome": outcome}
 
 
 def _count_minutes(activity: Activity) -> int:

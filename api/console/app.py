@@ -18,6 +18,7 @@ from api.console import (
     mentors,
     new_batches,
     new_reports,
+    new_versions,
     notifications,
     operator,
     reexports,
@@ -36,7 +37,7 @@ from stafett.version import VERSION
 
 ROUTE_MODULES = (
     *(sign_in, assets, start),
-    *(new_reports, exports, reports, reexports, new_batches, bulk, activities, audit, operator),
+    *(new_reports, exports, reports, new_versions, reexports, new_batches, bulk, activities, audit, operator),
     *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
 )
 

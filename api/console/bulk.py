@@ -1,7 +1,6 @@
 """The pages of registrations for many peer mentors: list, state, cancel, retry and corrections."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -10,10 +9,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.concurrency import run_in_threadpool
-from api.console.bulk_forms import correct_items
+from api.console.bulk_forms import correct_items, list_wrong_fields, show_items
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
-from api.console.forms import FormErrors, InvalidFormError, RetryForm
+from api.console.forms import FormErrors, InvalidFormError, RetryForm, parse_id
+from api.console.item_problems import find_problems
 from api.console.languages import choose_language
 from api.console.new_batches import accept_batch, create_batch_key, load_mentor_names
 from api.console.pages import render_page
@@ -27,15 +27,15 @@ from api.schemas.bulk import BatchSummary
 from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.database.pagination import PageToken
 from stafett.database.tables import BulkBatch, BulkItem
-from stafett.domain.bulk import ItemOutcome
+from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.errors import InvalidRequestError
 from stafett.domain.export import Locale
-from stafett.domain.reporting_period import OSLO
 from stafett.jobs.commands import require_administrator
+from stafett.people.mentors import MentorFilter
 
 router = APIRouter(prefix=BULK_PATH)
-_MAX_ITEMS, _MAX_CORRECTIONS = 200, 100
+_MAX_ITEMS, _MAX_CORRECTIONS, _MAX_NAME_LENGTH = 200, 100, 100
 _RETRYABLE = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
 
 
@@ -121,7 +121,7 @@ async def retry_batch(
 
 @router.get("/{batch_id:uuid}/correct")
 async def show_corrections(request: Request, session: JobStarter, services: ServicesDep, batch_id: UUID) -> Response:
-    """Show the failed items, each with its start to change or to leave it out."""
+    """Show the failed items, each with the fields that are wrong, to change them or to leave the item out."""
     return await _render_corrections(request, session, services, batch_id, {})
 
 
@@ -132,7 +132,8 @@ async def register_corrections(
     """Register the corrected items as a batch of their own."""
     details, failed = await run_in_threadpool(_load_failed, session, services, batch_id)
     try:
-        batch = correct_items(details.batch, failed, form)
+        mentors = await run_in_threadpool(_find_mentors, session, services, failed, form)
+        batch = correct_items(details.batch, failed, form, mentors)
         return await accept_batch(request, session, services, batch, create_batch_key(str(batch_id), batch))
     except InvalidFormError as error:
         errors = error.errors
@@ -146,13 +147,17 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID, langu
     details = services.batches.find(caller, batch_id, needs_items=False)
     batch = details.batch
     is_correction = batch.corrects is not None and services.batches.exists(caller, batch.corrects)
-    items = [] if caller.is_operator else _list_outcomes(session, services, batch, language)
+    rows = [] if caller.is_operator else _list_rows(session, services, batch)
+    items, failed = [outcome_from_row(row, language) for row in rows], [row for row in rows if row.error_code]
     return {
         "batch": BatchSummary.from_row(batch, caller),
         "corrects": batch.corrects if is_correction and not caller.is_operator else None,
         "corrected_by": () if caller.is_operator else details.corrected_by,
         "warnings": details.warnings,
+        "activities": None if caller.is_operator else services.batches.summarise_activities(caller, batch),
+        "period": (batch.period_start, batch.period_end),
         "items": items,
+        "problems": find_problems(services, session, failed, batch.activity) if failed else {},
         "names": load_mentor_names(services, session, items) if items else {},
         "deleted_ids": services.activities.find_deleted(
             caller, [each.activity_id for each in items if each.activity_id]
@@ -163,14 +168,14 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID, langu
     }
 
 
-def _list_outcomes(session: ActiveSession, services: Services, batch: BulkBatch, language: Locale) -> list[ItemOutcome]:
+def _list_rows(session: ActiveSession, services: Services, batch: BulkBatch) -> list[BulkItem]:
     """List the first items of those that have an outcome, failures first."""
     items = list[BulkItem]()
     for status, count in _count_outcomes(batch):
         if count and len(items) < _MAX_ITEMS:
             filters = ItemFilter(status=status, page_size=_MAX_ITEMS - len(items))
             items += services.batches.list_items(session.caller, batch.id, filters).items
-    return [outcome_from_row(item, language) for item in items]
+    return items
 
 
 def _count_outcomes(batch: BulkBatch) -> Sequence[tuple[ItemStatus, int]]:
@@ -204,17 +209,25 @@ async def _render_corrections(
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         address=f"{BULK_PATH}/{batch_id}/correct",
         batch=BatchSummary.from_row(details.batch, session.caller),
-        rows=list(zip(failed, outcomes, strict=True)),
+        rows=list(zip(failed, outcomes, map(list_wrong_fields, failed), strict=True)),
+        problems=await run_in_threadpool(find_problems, services, session, failed, details.batch.activity),
+        activity_types=ACTIVITY_TYPES,
         names=await run_in_threadpool(load_mentor_names, services, session, outcomes),
-        fields={f"starts_at-{item.position}": _get_local_start(details.batch, item) for item in failed} | dict(fields),
+        fields=show_items(details.batch, failed) | dict(fields),
         errors=errors,
     )
 
 
-def _get_local_start(batch: BulkBatch, item: BulkItem) -> str:
-    """Return the item's start in Oslo as a field has it, or nothing if it is not valid."""
-    start = (batch.activity | item.overrides).get("starts_at")
-    try:
-        return datetime.fromisoformat(str(start)).astimezone(OSLO).strftime("%Y-%m-%dT%H:%M")
-    except ValueError:
-        return ""
+def _find_mentors(
+    session: ActiveSession, services: Services, failed: Sequence[BulkItem], fields: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Find the active mentors whose complete names the form has in place of ids."""
+    names = {fields.get(f"mentor-{item.position}", "").strip() for item in failed} - {""}
+    found = {}
+    for name in names:
+        if len(name) <= _MAX_NAME_LENGTH and parse_id(name) is None and "\0" not in name:
+            mentors = services.mentors.list(session.caller, MentorFilter(q=name, active=True)).items
+            matching = [each for each in mentors if each.display_name.casefold() == name.casefold()]
+            if len(matching) == 1:
+                found[name] = str(matching[0].id)
+    return found

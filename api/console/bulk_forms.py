@@ -9,10 +9,13 @@ from pydantic import Field, StringConstraints, model_validator
 from starlette.datastructures import FormData
 
 from api.console.forms import ConsoleForm, InvalidFormError, create_field_error, parse_id
+from api.console.item_problems import format_value
 from api.console.written_days import WrittenTime
 from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.activity import ActivityType
+from stafett.domain.activity_faults import decode_faults
 from stafett.domain.bulk import BulkItemInput, BulkRequest
+from stafett.domain.bulk_status import ItemErrorCode
 from stafett.domain.fields import NO_NUL
 from stafett.domain.proxy_activity import (
     MAX_DURATION_MINUTES,
@@ -96,8 +99,60 @@ class UploadForm(ConsoleForm):
     corrects: UUID | None = None
 
 
-class _StartForm(ConsoleForm):
-    starts_at: _LocalTime
+class ItemForm(ConsoleForm):
+    """The fields of a failed item that the page lets the user correct; the others are left out."""
+
+    mentor: str | None = None
+    activity_type: ActivityType | None = None
+    starts_at: _LocalTime | None = None
+    duration_minutes: Annotated[int, Field(ge=1, le=MAX_DURATION_MINUTES)] | None = None
+    participants: _Participants | None = None
+    new_participants: _Participants | None = None
+    place: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
+    in_person: Literal["yes", "no"] | None = None
+    in_norway: Literal["yes", "no"] | None = None
+    note: Annotated[str, Field(max_length=4000), NO_NUL] | None = None
+    event_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _check_new_participants(self) -> Self:
+        if None not in {self.participants, self.new_participants} and self.new_participants > self.participants:  # type: ignore[operator]
+            raise create_field_error("new_participants", "new_participants")
+        return self
+
+    @classmethod
+    def parse_fields(cls, fields: Mapping[str, str], shown: Sequence[str]) -> Self:
+        """Parse the shown fields. Those that every activity has must have a value, except the place."""
+        missing = {name: code for name, code in _MISSING_CODES.items() if name in shown and not fields.get(name)}
+        try:
+            form = cls.parse({name: fields[name] for name in shown if name in fields})
+        except InvalidFormError as error:
+            raise InvalidFormError({**error.errors, **missing}) from None
+        if missing:
+            raise InvalidFormError(missing)
+        return form
+
+    def build_overrides(self, shown: Sequence[str]) -> dict[str, Any]:
+        """Build the overrides of an item, as JSON, of the shown fields."""
+        values = self.model_dump(mode="json", include=set(shown) - {"mentor"})
+        if "starts_at" in values and self.starts_at:
+            values["starts_at"] = self.starts_at.replace(tzinfo=OSLO).isoformat()
+        if "place" in values:
+            values["place"] = self.place or ""
+        return values | {name: values[name] == "yes" for name in ("in_person", "in_norway") if name in values}
+
+
+_MISSING_CODES = {
+    "mentor": "mentor_unknown",
+    "activity_type": "activity_type_missing",
+    "starts_at": "start_missing",
+    "duration_minutes": "duration_invalid",
+    "participants": "participants_invalid",
+    "new_participants": "new_participants_invalid",
+    "in_person": "yes_or_no",
+    "in_norway": "yes_or_no",
+}
+_ITEM_FIELDS = tuple(ItemForm.model_fields)
 
 
 def build_request(org_id: str, form: BatchForm, mentors: Sequence[UUID]) -> BulkRequest:
@@ -117,22 +172,45 @@ def _parse_ids(form: FormData, name: str) -> list[UUID]:
     return [mentor_id for text in texts if (mentor_id := parse_id(text))]
 
 
-def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[str, str]) -> BulkRequest:
-    """Build a request of the failed items that the form does not leave out, with their corrected starts."""
-    items, errors = [], {}
+def list_wrong_fields(item: BulkItem) -> Sequence[str]:
+    """List the fields that can be the reason why the item failed, in the order of the form, and always the start."""
+    faults = decode_faults(item.validation_error or "[]")
+    names = {"starts_at", *(fault.field for fault in faults)}
+    if any(fault.code == "more_new_participants" for fault in faults):
+        names.add("participants")
+    if item.error_code in {ItemErrorCode.MENTOR_NOT_FOUND, ItemErrorCode.MENTOR_INACTIVE}:
+        names.add("mentor")
+    return [name for name in _ITEM_FIELDS if name in names]
+
+
+def show_items(batch: BulkBatch, failed: Sequence[BulkItem]) -> dict[str, str]:
+    """Return the fields of the form with the values with which the items failed."""
+    fields = dict[str, str]()
+    for item in failed:
+        values = {"mentor": item.mentor_ref, "event_id": item.event_id} | batch.activity | item.overrides
+        start = _get_start(batch, item)
+        if start is not None:
+            values["starts_at"] = start.astimezone(OSLO).strftime("%Y-%m-%dT%H:%M")
+        for name in list_wrong_fields(item):
+            fields[f"{name}-{item.position}"] = format_value(values.get(name))
+    return fields
+
+
+def correct_items(
+    batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[str, str], mentors: Mapping[str, str]
+) -> BulkRequest:
+    """Build a request of the failed items that the form does not leave out, with their corrected fields.
+
+    ``mentors`` has the ids of the mentors whom the form names.
+    """
+    items, errors = list[BulkItemInput](), dict[str, str]()
     for item in failed:
         if fields.get(f"omit-{item.position}") == "true":
             continue
         try:
-            start = _StartForm.parse({"starts_at": fields.get(f"starts_at-{item.position}", "")}).starts_at
+            items.append(_correct_item(batch, item, fields, mentors))
         except InvalidFormError as error:
-            errors[f"starts_at-{item.position}"] = error.errors["starts_at"]
-            continue
-        corrected = start.replace(tzinfo=OSLO)
-        overrides = item.overrides | {"starts_at": corrected.isoformat()}
-        if item.event_id and corrected == _get_start(batch, item):
-            overrides.setdefault("event_id", str(item.event_id))
-        items.append(BulkItemInput(mentor_id=item.mentor_ref, client_ref=item.client_ref, overrides=overrides))
+            errors |= {f"{name}-{item.position}": code for name, code in error.errors.items()}
     if not items and not errors:
         errors["corrections"] = "all_left_out"
     if errors:
@@ -141,10 +219,27 @@ def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[
     return BulkRequest(org_id=batch.org_id, label=batch.label, corrects=batch.id, activity=activity, items=tuple(items))
 
 
+def _correct_item(
+    batch: BulkBatch, item: BulkItem, fields: Mapping[str, str], mentors: Mapping[str, str]
+) -> BulkItemInput:
+    shown = list_wrong_fields(item)
+    form = ItemForm.parse_fields({name: fields.get(f"{name}-{item.position}", "") for name in shown}, shown)
+    overrides, mentor = item.overrides | form.build_overrides(shown), item.mentor_ref
+    if form.mentor is not None:
+        text = form.mentor.strip()
+        mentor = str(parse_id(text) or mentors.get(text, ""))
+        if not mentor:
+            raise InvalidFormError({"mentor": "mentor_unknown"})
+    if item.event_id and datetime.fromisoformat(overrides["starts_at"]) == _get_start(batch, item):
+        overrides.setdefault("event_id", str(item.event_id))
+    return BulkItemInput(mentor_id=mentor, client_ref=item.client_ref, overrides=overrides)
+
+
 def _get_start(batch: BulkBatch, item: BulkItem) -> datetime | None:
-    """Return the start with which the item failed, unless it cannot be read."""
-    start = item.overrides.get("starts_at", batch.activity.get("starts_at"))
+    """Return the start with which the item failed, unless it cannot be read. Without an offset, it is one in Oslo."""
+    text = item.overrides.get("starts_at", batch.activity.get("starts_at"))
     try:
-        return datetime.fromisoformat(start) if isinstance(start, str) else None
-    except ValueError:
+        start = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return start and (start.astimezone(OSLO) if start.tzinfo else start.replace(tzinfo=OSLO))
+    except (ValueError, OverflowError):
         return None

@@ -22,11 +22,12 @@ from api.dependencies import Services, ServicesDep
 from api.headers import LastEventId
 from api.routes.bufdir_exports import load_view, respond_with_deviations
 from api.schemas.exports import ExportResource
+from api.schemas.reports import ReportResource
 from stafett.database.pagination import PageToken
 from stafett.domain.errors import FileRemovedError, HandedInError, ServiceUnavailableError
 from stafett.domain.export import Locale
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
-from stafett.domain.membership import Caller
+from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import get_downloadable_file
 from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter
@@ -155,7 +156,8 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         )
     return {
         "export": export,
-        "headings": _load_headings(services, caller, export),
+        "report": _load_report(services, caller, export.report_id),
+        "headings": load_headings_of(services, caller, export),
         "stages": list_stages(
             export, [step.status for step in services.job_history.steps_after(row.org_id, row.id, 0)]
         ),
@@ -166,7 +168,15 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
     }
 
 
-def _load_headings(services: Services, caller: Caller, export: ExportResource) -> dict[str, str]:
+def _load_report(services: Services, caller: Caller, report_id: UUID | None) -> ReportResource | None:
+    """Load the entry of the history, whose later versions and marks the page of the first version names."""
+    if report_id is None or not caller.has_permission(Permission.READ_ORGANISATION):
+        return None
+    return ReportResource.from_details(services.reports.find(caller, report_id))
+
+
+def load_headings_of(services: Services, caller: Caller, export: ExportResource) -> dict[str, str]:
+    """Load the headings that the deviations of an export name, if it has any."""
     if not export.partial_failures or export.mapping is None:
         return {}
     return load_headings(services, caller, export.mapping.version, export.locale)

@@ -100,7 +100,11 @@ _ERROR_CODES = {
     ("", "less_than_equal"): "number_range",
     ("", "string_too_long"): "too_long",
     ("job", "uuid_parsing"): "job_invalid",
+    ("job", "string_pattern_mismatch"): "id_invalid",
+    ("actor", "string_pattern_mismatch"): "actor_invalid",
     ("event_id", "uuid_parsing"): "job_invalid",
+    ("in_person", "literal_error"): "yes_or_no",
+    ("in_norway", "literal_error"): "yes_or_no",
 }
 
 

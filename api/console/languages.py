@@ -4,7 +4,7 @@ import io
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from unicodedata import bidirectional
 from urllib.parse import urlencode
@@ -19,8 +19,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.console.assets import get_asset_url
+from api.console.forms import parse_id
 from api.console.written_days import write_day
-from stafett.domain.activity import ACTIVITY_TYPES_BY_ID, ActivityType
+from stafett.bulk.item_messages import describe_field
+from stafett.domain.activity import ACTIVITY_TYPES, ACTIVITY_TYPES_BY_ID, ActivityType
 from stafett.domain.export import Locale
 from stafett.domain.failure_reasons import describe_export_failure, describe_item_failure
 from stafett.domain.file_versions import name_version
@@ -36,6 +38,9 @@ _LANGUAGES: dict[str | None, Locale] = {code: code for code in LANGUAGE_NAMES}
 _BABEL_LOCALES: dict[Locale, str] = {"nb": "nb", "nn": "nn", "en": "en_GB"}
 _UNITS = ("B", "kB", "MB", "GB")
 _BYTES_PER_UNIT = 1000
+_MAX_FORMATTED_VALUES = 2000
+"""Of each kind of dates, whose formatting takes longer than the rest of a row."""
+
 _DECEMBER = 12
 _LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""})
 """Classes of characters that are in texts written from left to right only."""
@@ -76,17 +81,21 @@ def get_environment(language: Locale) -> Environment:
         lstrip_blocks=True,
     )
     translations = load_translations(language)
-    formats = _Formats(_BABEL_LOCALES[language])
+    formats, remember = _Formats(_BABEL_LOCALES[language]), lru_cache(_MAX_FORMATTED_VALUES)
     environment.globals.update(
         _=_translate_with(translations), ngettext=_translate_plural_with(translations), asset=get_asset_url
     )
+    environment.globals.update(
+        activity_type_options=[(each.id.value, each.names[language]) for each in ACTIVITY_TYPES],
+        activity_type_names=[each.names[language] for each in ACTIVITY_TYPES],
+    )
     environment.filters.update(
         number=formats.format_number,
-        date=formats.format_day,
+        date=remember(formats.format_day),
         written_day=write_day,
         name_version=name_version,
-        day=formats.format_day_of,
-        time=formats.format_time,
+        day=remember(formats.format_day_of),
+        time=remember(formats.format_time),
         clock=formats.format_clock,
         month=formats.format_month,
         long_month=formats.format_long_month,
@@ -94,9 +103,12 @@ def get_environment(language: Locale) -> Environment:
         activity_type=partial(_name_activity_type, language),
         export_failure=partial(describe_export_failure, locale=language),
         item_failure=partial(describe_item_failure, locale=language),
+        fault=partial(describe_field, locale=language),
+        clock_time=formats.format_clock_time,
         size=formats.format_size,
-        period=formats.format_period,
+        period=remember(formats.format_period),
         isolate=isolate,
+        uuid=parse_id,
     )
     return environment
 
@@ -116,9 +128,17 @@ def _name_activity_type(language: Locale, activity_type: ActivityType) -> str:
 
 
 def _translate_with(translations: NullTranslations) -> Callable[..., Markup]:
+    @cache  # most texts have no values, and a table repeats them in each row
+    def translate_text(message: str) -> Markup:
+        return escape(translations.gettext(message))
+
+    @cache
+    def translate_without_values(message: str) -> Markup:
+        return translate_text(message) % {}
+
     def translate(message: str, /, **values: object) -> Markup:
         """Translate a text and insert the values, which are escaped."""
-        return escape(translations.gettext(message)) % _isolate_values(values)
+        return translate_text(message) % _isolate_values(values) if values else translate_without_values(message)
 
     return translate
 
@@ -170,6 +190,9 @@ class _Formats:
 
     def format_clock(self, value: datetime) -> str:
         return format_datetime(value, "HH:mm:ss", OSLO, self._locale)
+
+    def format_clock_time(self, value: datetime) -> str:
+        return format_datetime(value, "HH:mm", OSLO, self._locale)
 
     @property
     def _is_english(self) -> bool:

@@ -17,6 +17,7 @@ from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.errors import redirect
 from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, create_field_error
 from api.console.languages import choose_language
+from api.console.mapping_words import name_differences, name_issues
 from api.console.mappings import MAPPING_PATH, load_in_force
 from api.console.pages import render_page
 from api.console.security import SessionUpload
@@ -34,6 +35,7 @@ from stafett.exports.service import authorise_start
 
 _PATH = f"{MAPPING_PATH}/draft"
 router = APIRouter(prefix=_PATH)
+_MAX_ISSUES = 100
 
 
 class TrialForm(ConsoleForm):
@@ -80,7 +82,8 @@ async def check_draft(
         with services.concurrency.occupy(OccupyingUse.VALIDATIONS, session.caller):
             draft = await run_in_threadpool(load_mapping_request, content, session.org_id)
     except InvalidMappingError as error:
-        return _render_upload(request, session, errors={"file": "mapping_invalid"}, issues=error.issues)
+        issues = await run_in_threadpool(name_issues, error.issues[:_MAX_ISSUES], content, choose_language(request))
+        return _render_upload(request, session, errors={"file": "mapping_invalid"}, issues=issues)
     return await _render_draft(request, session, services, draft, {})
 
 
@@ -175,7 +178,9 @@ async def _render_draft(
     revision = fields.get("revision", str(versions[0].version) if versions else "")
     defaults = {"start": f"{year}-01-01", "end": f"{year}-12-31", "effective_from": day.isoformat()}
     document = draft.as_json()
-    differences = await run_in_threadpool(compare_documents, in_force.document, document) if in_force else []
+    old = in_force.document if in_force else {}
+    found = await run_in_threadpool(compare_documents, old, document) if in_force else []
+    differences = name_differences(found, old, document, choose_language(request))
     return render_page(
         request,
         "mapping_draft.html",

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.concurrency import run_in_threadpool
+from api.console.languages import choose_language
+from api.console.mapping_words import name_differences
 from api.console.pages import render_page
 from api.console.security import create_page_headers
 from api.console.services import ADMIN_PATH
@@ -54,7 +56,8 @@ async def compare_versions(
         return services.mappings.get_version(session.caller, session.org_id, version).mapping
 
     before, after = await run_in_threadpool(load, first), await run_in_threadpool(load, second)
-    differences = await run_in_threadpool(compare_documents, before.document, after.document)
+    found = await run_in_threadpool(compare_documents, before.document, after.document)
+    differences = name_differences(found, before.document, after.document, choose_language(request))
     return render_page(
         request, "compare_mappings.html", session=session, before=before, after=after, differences=differences
     )

@@ -13,6 +13,7 @@ from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.bulk_forms import BatchForm, UploadForm, build_request, read_chosen_mentors
 from api.console.errors import redirect
 from api.console.forms import FormErrors, InvalidFormError, parse_id
+from api.console.item_problems import find_problems
 from api.console.languages import choose_language
 from api.console.pages import render_page
 from api.console.security import SessionFormData, SessionUpload, create_page_headers
@@ -73,7 +74,7 @@ async def check_batch(request: Request, session: JobStarter, form: SessionFormDa
         fields=_carry(form),
         mentors=" ".join(item.mentor_id for item in result.items),
         sound_mentors=" ".join(item.mentor_id for item in result.items if item.error is None),
-        **await _name_verdicts(services, session, result),
+        **await _name_verdicts(services, session, batch, result),
     )
 
 
@@ -120,7 +121,7 @@ async def upload_batch(request: Request, session: JobStarter, upload: SessionUpl
             raise NotFoundError("There is no such batch to correct.") from None
         return page(errors={"file": "file_invalid"}, issues=error.issues)
     values: dict[str, Any] = {"key": form.key or uuid4(), "carried": await carry_file(content)}
-    values |= await _name_verdicts(services, session, result)
+    values |= await _name_verdicts(services, session, batch, result)
     return page(**values)
 
 
@@ -223,11 +224,21 @@ async def _validate(
         return await run_in_threadpool(services.batches.validate, session.caller, batch, choose_language(request))
 
 
-async def _name_verdicts(services: Services, session: ActiveSession, result: ValidationResult) -> dict[str, Any]:
+async def _name_verdicts(
+    services: Services, session: ActiveSession, batch: BulkRequest, result: ValidationResult
+) -> dict[str, Any]:
     """Return the counts, the verdicts with the mentors' names, failures first, and the warnings."""
-    verdicts = sorted(result.items, key=lambda item: item.error is None)[:_MAX_VERDICTS]
-    names = await run_in_threadpool(load_mentor_names, services, session, verdicts)
-    return {"counts": result.counts, "verdicts": verdicts, "names": names, "warnings": result.warnings}
+    pairs = sorted(zip(result.items, result.planned, strict=True), key=lambda pair: pair[0].error is None)
+    shown, shared = pairs[:_MAX_VERDICTS], batch.activity.provided
+    failed = [planned for outcome, planned in shown if outcome.error]
+    verdicts = [outcome for outcome, _ in shown]
+    return {
+        "counts": result.counts,
+        "verdicts": verdicts,
+        "names": await run_in_threadpool(load_mentor_names, services, session, verdicts),
+        "problems": await run_in_threadpool(find_problems, services, session, failed, shared, batch) if failed else {},
+        "warnings": result.warnings,
+    }
 
 
 def load_mentor_names(services: Services, session: ActiveSession, items: Sequence[ItemOutcome]) -> Mapping[str, str]:
@@ -257,6 +268,15 @@ def _render_upload_form(
         label=label,
         errors=errors,
         columns=column_descriptions(choose_language(request)),
-        **{"key": uuid4(), "corrects": "", "issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()}
+        **{
+            "key": uuid4(),
+            "corrects": "",
+            "issues": (),
+            "counts": None,
+            "verdicts": (),
+            "names": {},
+            "problems": {},
+            "warnings": (),
+        }
         | values,
     )

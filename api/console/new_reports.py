@@ -46,16 +46,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         return _render_form(request, session, services, fields, error.errors)
     export_request = _to_request(session, form)
     authorise_start(session.caller, export_request)
-    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None, "headings": {}}
-    try:
-        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
-            job = PreviewJob(preview_id=uuid4(), request=export_request)
-            result["preview"] = await find_or_build_preview(services, session.caller, job)
-        result["headings"] = await run_in_threadpool(_load_headings, session, services, job, result["preview"])
-    except ServiceUnavailableError:
-        result["unavailable"] = True
-    except ExportError as error:
-        result["error_code"] = error.code
+    result = await check_request(session, services, export_request)
     existing = await run_in_threadpool(
         services.reports.find_newest_of_period, session.caller, form.parameters.reporting_period
     )
@@ -69,6 +60,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         existing=existing,
         form_query=urlencode(form_fields | {"page": fields.get("page", "")}),
         page_key=fields.get("page", ""),
+        report=None,
         **result,
     )
 
@@ -85,6 +77,21 @@ async def start_report(request: Request, session: JobStarter, form: SessionForm,
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     return redirect(request, f"{EXPORTS_PATH}/{accepted.export.id}")
+
+
+async def check_request(session: ActiveSession, services: Services, export_request: ExportRequest) -> dict[str, Any]:
+    """Preview an export for the page of a check, with the reason if there is no preview."""
+    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None, "headings": {}}
+    try:
+        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
+            job = PreviewJob(preview_id=uuid4(), request=export_request)
+            result["preview"] = await find_or_build_preview(services, session.caller, job)
+        result["headings"] = await run_in_threadpool(_load_headings, session, services, job, result["preview"])
+    except ServiceUnavailableError:
+        result["unavailable"] = True
+    except ExportError as error:
+        result["error_code"] = error.code
+    return result
 
 
 def _load_headings(session: ActiveSession, services: Services, job: PreviewJob, preview: Preview) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
+from api.console.exports import load_headings_of
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
 from api.console.services import REEXPORTS_PATH, ConsoleServicesDep
@@ -18,8 +19,10 @@ from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
 from api.headers import LastEventId
 from api.routes.report_reexports import load_view
+from api.schemas.exports import ExportResource
 from api.schemas.reexports import ReexportSummary
-from stafett.domain.errors import NoFileError, PermissionDeniedError
+from stafett.domain.errors import NoFileError, NotFoundError, PermissionDeniedError
+from stafett.domain.membership import Permission
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.domain.reporting_period import ReportingPeriod
 
@@ -89,7 +92,20 @@ def _load_page(session: ActiveSession, services: Services, reexport_id: UUID) ->
         "period": ReportingPeriod(start=row.period_start, end=row.period_end),
         "steps": list_steps(row.status),
         "can_command": caller.can_cancel_and_retry(row.org_id, row.requested_by),
+        **_load_child(session, services, row.export_id if row.status is ReexportStatus.COMPLETED else None),
     }
+
+
+def _load_child(session: ActiveSession, services: Services, export_id: UUID | None) -> dict[str, Any]:
+    """Load the export with the counts and the deviations of the result. An administrator can have deleted it."""
+    none: dict[str, Any] = {"export": None, "headings": {}}
+    if export_id is None or not session.caller.has_permission(Permission.READ_ORGANISATION):
+        return none
+    try:
+        export = ExportResource.from_details(services.exports.find(session.caller, export_id))
+    except NotFoundError:
+        return none
+    return {"export": export, "headings": load_headings_of(services, session.caller, export)}
 
 
 def list_steps(status: ReexportStatus) -> list[tuple[ReexportStatus, str]]:

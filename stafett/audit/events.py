@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StrictInt, TypeAdapter
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -52,6 +52,7 @@ class AuditTrailFilter(FrozenModel):
     """The first hexadecimal digits of the subject's id, without hyphens."""
     actor: str | None = None
     actor_prefix: str | None = None
+    """The beginning of an actor, or of the id in it."""
     event: str | None = None
     at_or_after: datetime | None = None
     at_or_before: datetime | None = None
@@ -121,7 +122,9 @@ def _select_events(org_id: str, filters: AuditTrailFilter) -> SelectOfScalar[Aud
     if filters.actor is not None:
         query = query.where(AuditEvent.actor == filters.actor)
     if filters.actor_prefix is not None:
-        query = query.where(col(AuditEvent.actor).startswith(filters.actor_prefix, autoescape=True))
+        is_id = ":" not in filters.actor_prefix
+        actor = func.split_part(AuditEvent.actor, ":", 2) if is_id else col(AuditEvent.actor)
+        query = query.where(actor.startswith(filters.actor_prefix, autoescape=True))
     if filters.event is not None:
         query = query.where(AuditEvent.event == filters.event)
     if filters.at_or_after is not None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from stafett.audit.trail import AuditEntry, append_audit_event
+from stafett.bulk.overlaps import MentorTime, OverlappedActivity, find_overlapped
 from stafett.database.pagination import NEWEST_FIRST, ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Activity, PeerMentor
@@ -93,6 +94,15 @@ class ActivityService:
         query = select(Activity.id).where(col(Activity.id).in_(activity_ids), col(Activity.deleted_at).is_not(None))
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return frozenset(session.exec(query.where(Activity.org_id == caller.org_id)))
+
+    def find_overlapped(
+        self, caller: Caller, times: Sequence[MentorTime | None]
+    ) -> Sequence[OverlappedActivity | None]:
+        """Find the first registered activity that each time overlaps, or None."""
+        if caller.org_id is None:
+            raise PermissionDeniedError("An operator has no activities.")
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            return find_overlapped(session, caller.org_id, times)
 
     def correct(
         self,

@@ -79,7 +79,7 @@ def describe_item_error(code: ItemErrorCode, faults: str | None, locale: Locale)
 
 def describe_fault(fault: ActivityFault, locale: Locale) -> str:
     """Explain a field of an activity, or why its fields are not valid together."""
-    message = _describe_field(fault, locale)
+    message = describe_field(fault, locale)
     return message if fault.code == "more_new_participants" else f"{fault.field} {message}"
 
 
@@ -88,6 +88,7 @@ def is_field_code(code: str) -> bool:
     return code in _FIELD_MESSAGES["en"]
 
 
-def _describe_field(fault: ActivityFault, locale: Locale) -> str:
+def describe_field(fault: ActivityFault, locale: Locale) -> str:
+    """Explain what is wrong with a field, as the end of a sentence that begins with the field or its value."""
     messages = _FIELD_MESSAGES[locale]
     return messages.get(fault.code, messages["invalid"]).format(limit=fault.limit, types=_TYPES[locale])

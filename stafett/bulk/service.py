@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.bulk import items as bulk_items
+from stafett.bulk.batch_activities import BatchActivities, summarise_activities
 from stafett.bulk.corrections import find_corrected_batch, lock_corrected_batch
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
 from stafett.bulk.item_messages import describe_item_error
@@ -84,6 +85,8 @@ class ValidationResult(NamedTuple):
     counts: BulkCounts
     items: Sequence[ItemOutcome]
     warnings: Sequence[BatchWarning]
+    planned: Sequence[PlannedItem] = ()
+    """The same items, as a batch would store them."""
 
 
 class BatchFilter(ListFilter):
@@ -146,6 +149,7 @@ class BulkService:
             counts,
             [_predicted_outcome(item, code, locale) for item, code in zip(items, codes, strict=True)],
             [describe_warning(warning, locale) for warning in warnings],
+            items,
         )
 
     def _plan_items(self, caller: Caller, request: BulkRequest) -> Sequence[PlannedItem]:
@@ -168,6 +172,12 @@ class BulkService:
             if needs_items and not caller.is_operator:
                 return _load_details(session, batch, locale)
             return BatchDetails(batch, (), _load_corrections(session, batch), _describe_warnings(batch, locale))
+
+    def summarise_activities(self, caller: Caller, batch: BulkBatch) -> BatchActivities:
+        """Summarise what the items of a batch register."""
+        with self._database.caller_transaction(caller) as session:
+            _require_member(caller, batch)
+            return summarise_activities(session, batch)
 
     def exists(self, caller: Caller, batch_id: UUID) -> bool:
         """Return whether there is such a batch, and it is not deleted."""

@@ -119,6 +119,10 @@ class BulkRequest(FrozenModel):
         is_of_activity = field in REQUIRED_ACTIVITY_FIELDS or field in self.items[position].overrides
         return f"/items/{position}/{'overrides/' if is_of_activity else ''}{field}"
 
+    def locate_line(self, position: int) -> int | None:
+        """Return the line of an item, if the items are lines of a file."""
+        return self._lines[position] if self._lines else None
+
     @property
     def corrects_pointer(self) -> str:
         """The pointer to ``corrects``, which is a parameter of the query if the items are lines of a file."""

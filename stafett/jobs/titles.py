@@ -1,4 +1,4 @@
-"""What jobs are about, by their ids: the period of a report, or the label and the size of a batch."""
+"""What jobs and reports are about, by their ids: the period of a report, or the label and the size of a batch."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
@@ -19,13 +19,16 @@ FROM report_reexports WHERE org_id = :org_id AND id = ANY(:ids)
 UNION ALL
 SELECT 'batch', id, NULL, NULL, label, total
 FROM bulk_registrations WHERE org_id = :org_id AND id = ANY(:ids) AND deleted_at IS NULL
+UNION ALL
+SELECT 'report', id, period_start, period_end, NULL, 0
+FROM reports WHERE org_id = :org_id AND id = ANY(:ids)
 """)
 
 
 class JobTitle(NamedTuple):
-    """What a job is about."""
+    """What a job, or the report that it made, is about."""
 
-    kind: Literal["export", "reexport", "batch"]
+    kind: Literal["export", "reexport", "batch", "report"]
     id: UUID
     period: ReportingPeriod | None
     label: str | None

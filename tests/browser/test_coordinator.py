@@ -90,7 +90,7 @@ class Coordinator(Keyboard):
         in_order = self.count("%(count)s is in order.", "%(count)s are in order.", 45)
         await expect(self.page.get_by_text(in_order)).to_be_visible()
         await self.press(
-            "button", self.count("Register for %(count)s peer mentor", "Register for %(count)s peer mentors", 50)
+            "button", self.count("Register for %(count)s peer mentor", "Register for %(count)s peer mentors", 45)
         )
         await self.update_until(words("Registered, with failures"))
 

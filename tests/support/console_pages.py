@@ -110,6 +110,10 @@ def _visit_notices(world: ConsoleWorld) -> Iterator[Visit]:
     yield Visit("mentors-nothing-found", "/console/mentors?q=x&active=no")
     yield Visit("activities-error", "/console/activities?start=x&activity=x")
     yield Visit("activities-nothing-found", f"/console/activities?start={YEAR - 5}-01-01&end={YEAR - 5}-12-31")
+    year = f"/console/activities?start={YEAR}-01-01&end={YEAR}-12-31"
+    yield Visit("activities-not-countable", f"{year}&cause=not-countable")
+    yield Visit("activities-without-such-a-cause", f"{year}&cause=unknown")
+    yield Visit("activities-without-a-mapping", "/console/activities?end=1950-12-31&cause=left-out")
     yield Visit("audit-error", f"/console/audit?start={YEAR}-02-01&end={YEAR}-01-01&job=x")
     yield Visit("audit-nothing-found", "/console/audit?event=nothing")
     yield Visit("operator-error", f"{_OPERATOR_PATH}?hours=x", Role.OPERATOR)
@@ -200,6 +204,7 @@ def list_answer_visits(world: ConsoleWorld) -> list[Visit]:
         Visit("mapping-draft-unchanged", draft, fields={}, is_upload=True, file=world.document.encode()),
         Visit("mapping-draft-changed", draft, fields={}, is_upload=True, file=changed.encode()),
         Visit("mapping-draft-faults", draft, fields={}, is_upload=True, file=b'{"format": 1, "columns": 2}'),
+        Visit("mapping-draft-not-json", draft, fields={}, is_upload=True, file=b'{"format": 1,\n "columns"'),
         Visit("mapping-trial", f"{draft}/trial", fields=document | trial, is_upload=True),
         Visit("mapping-trial-error", f"{draft}/trial", fields=document | {"start": "x", "end": ""}, is_upload=True),
         Visit("activity-without-event", correction, fields=overlapping | {"event_id": "x"}),

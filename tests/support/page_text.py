@@ -22,6 +22,8 @@ _NORMALISED = (
     (re.compile(r"\b(whsec_|stafett_)[\w+/=-]{32,}"), "SECRET"),
     (re.compile(r"\bt[0-9a-f]{12}\b"), "ORGANISATION"),
     (re.compile(r"\(([0-9a-f]{8})\)"), "(ID)"),
+    (re.compile(r"\b[0-9a-f]{8}\b(?=[ \]])"), "ID"),
+    (re.compile(r"\b[0-9a-f]{12}…"), "SHA256"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "ORIGIN"),
     (re.compile(rf"\b\d{{1,2}}\. ({_MONTHS})\w*\.? 20\d\d(,? (kl\. ?)?\d\d[.:]\d\d)?"), "DATE"),
     (re.compile(r"\b\d\d\.\d\d\.20\d\d( \d\d[.:]\d\d)?"), "DATE"),

@@ -1,9 +1,11 @@
 /* Keeps the page of a running job current: server-sent events announce a change, and the changed parts are loaded from
-   the page itself, so that all words stay in its templates. Without this script, the page has a link that updates it. */
+   the page itself, so that all words stay in its templates. A page without events is loaded at intervals instead.
+   Without this script, the page has a link that updates it. */
 "use strict";
 
 const MIN_REFRESH_MS = 1000;
 const MIN_ANNOUNCEMENT_MS = 20000;
+const POLLING_INTERVAL_MS = 3000;
 
 const announcer = document.querySelector("[data-announcer]");
 let announcedAt = -Infinity;
@@ -48,10 +50,10 @@ async function refresh() {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const state = page.querySelector("[data-live='state']");
   if (!state) return;
-  const isFinished = !state.dataset.events;
+  const isFinished = !("events" in state.dataset || "poll" in state.dataset);
   document.title = page.title;
   replaceParts(page);
-  if (isFinished) events.close();
+  if (isFinished) stopWatching();
   scheduleAnnouncement(isFinished);
 }
 
@@ -61,6 +63,17 @@ function scheduleRefresh() {
   refreshTimer = setTimeout(() => refresh().catch(() => undefined), wait);
 }
 
-const events = new EventSource(document.querySelector("[data-events]").dataset.events);
-events.addEventListener("status", scheduleRefresh);
-events.addEventListener("progress", scheduleRefresh);
+/* Starts to watch for changes, and returns the function that ends it. */
+function watch() {
+  const source = document.querySelector("[data-events]");
+  if (!source) {
+    const timer = setInterval(scheduleRefresh, POLLING_INTERVAL_MS);
+    return () => clearInterval(timer);
+  }
+  const events = new EventSource(source.dataset.events);
+  events.addEventListener("status", scheduleRefresh);
+  events.addEventListener("progress", scheduleRefresh);
+  return () => events.close();
+}
+
+const stopWatching = watch();

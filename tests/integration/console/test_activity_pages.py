@@ -226,6 +226,62 @@ async def test_deviations_and_items_lead_to_the_activities(
     assert (link in batch, "Registered, and later deleted" in batch) == (False, True)
 
 
+async def test_reasons_lead_to_their_activities_and_each_states_why_it_does_not_count(
+    browser: ConsoleBrowser,
+    tenant: Tenant,
+    activity_factory: ActivityFactory,
+    mentor: UUID,
+    activity_id: UUID,
+    run_worker: RunWorker,
+) -> None:
+    call = activity_factory.create_activity(
+        mentor, starts_at=START + timedelta(days=1), activity_type="telefonsamtale", place=HOSTILE_NAME
+    )
+    small = activity_factory.create_activity(mentor, starts_at=START + timedelta(days=2), participants=1)
+    days = "start=2026-01-01&amp;end=2026-12-31"
+    await browser.sign_in(tenant.coordinator)
+    start = (await browser.get("/console?year=2026")).text
+    assert f'href="{ACTIVITIES}?{days}&amp;cause=not-countable"' in start
+    async with run_worker():
+        check = (await browser.get("/console/exports/check?period=2026&export_format=xlsx&locale=nn")).text
+        job = await wait_for_text(browser, await start_report(browser, period="2026"), "The report is ready.")
+    for page in (check, job):
+        links = re.findall(rf'href="({ACTIVITIES}\?{days}&amp;cause=[^"]+)"', page)
+        assert len(links) == 3
+        listed = [(await browser.get(link.replace("&amp;", "&"))).text for link in links]
+        assert [(str(call) in each, str(small) in each, str(activity_id) in each) for each in listed] == [
+            (True, False, False),
+            (False, True, False),
+            (True, True, False),
+        ]
+    assert HOSTILE_NAME not in listed[0]
+    assert "As a report of 2026 would state it now." in listed[0]
+    assert listed[0].count("Does not count: This kind of activity does not count") == 1
+    page = (await browser.get(f"{ACTIVITIES}/{small}")).text
+    assert "In the report of the base year 2026" in page
+    assert re.search(r"does not count:</p>\s*<ul>\s*<li>Fewer than 3 participants", page), page
+    assert (
+        "The activity counts, and nothing is wrong with it." in (await browser.get(f"{ACTIVITIES}/{activity_id}")).text
+    )
+    await browser.submit(f"{ACTIVITIES}/{small}/correct", **FIELDS | {"starts_at": "04.03.2026 10:00"})
+    assert "The activity counts" in (await browser.get(f"{ACTIVITIES}/{small}")).text
+
+
+async def test_causes_without_a_period_and_without_a_mapping(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, mentor: UUID
+) -> None:
+    early = activity_factory.create_activity(mentor, starts_at=datetime(2019, 5, 2, 9, tzinfo=UTC))
+    call = activity_factory.create_activity(mentor, starts_at=START, activity_type="telefonsamtale")
+    await browser.sign_in(tenant.users[Role.AUDITOR])
+    assert str(call) in (await browser.get(f"{ACTIVITIES}?end=2026-12-31&cause=not-countable")).text
+    assert str(call) not in (await browser.get(f"{ACTIVITIES}?start=2025-01-01&cause=not-countable")).text
+    assert (await browser.get(f"{ACTIVITIES}?start=2026-02-02&end=2026-02-01")).status_code == 422
+    assert (await browser.get(f"{ACTIVITIES}?cause=left-out&page_token=x")).status_code == 422
+    for path in ("?end=2019-12-31&cause=left-out", f"/{early}"):
+        assert "column layout cannot be used" in (await browser.get(ACTIVITIES + path)).text
+    assert str(early) in (await browser.get(f"{ACTIVITIES}?end=2019-12-31")).text
+
+
 async def test_activity_of_another_organisation_or_without_the_role_is_refused(
     open_browser: OpenBrowser,
     tenant: Tenant,

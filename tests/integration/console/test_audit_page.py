@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from html import unescape
 from uuid import uuid4
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.domain.reporting_period import OSLO
-from stafett.testing import Tenant
+from stafett.testing import ActivityFactory, Tenant
 from tests.support.console_forms import parse_path
 from tests.support.console_jobs import start_report
 from tests.support.sign_in import ConsoleBrowser
@@ -23,6 +24,11 @@ PATH = "/console/audit"
 
 def read_rows(page: str) -> list[str]:
     return re.findall(r'<th scope="row" class="number">(\d+)</th>', page)
+
+
+def read_event_rows(page: str) -> list[str]:
+    """Return the rows of the table of events."""
+    return page.split("<tbody>")[1].split("</tbody>", maxsplit=1)[0].split("<tr>")[1:]
 
 
 async def open_auditor(open_browser: OpenBrowser, tenant: Tenant) -> ConsoleBrowser:
@@ -43,7 +49,12 @@ async def test_events_are_filtered_by_job_event_actor_and_period(open_browser: O
     for query, expected in (
         (f"job={first.rpartition('/')[2]}", ["3", "1"]),
         (f"job={second.rpartition('/')[2]}", ["2"]),
+        (f"job={first.rpartition('/')[2][:8].upper()}", ["3", "1"]),
+        (f"job={second.rpartition('/')[2][:15]}", ["2"]),
         (f"job={uuid4()}", []),
+        (f"actor={str(tenant.coordinator)[:8]}", ["3", "2", "1"]),
+        (f"actor=user:{str(tenant.coordinator)[:13]}", ["3", "2", "1"]),
+        ("actor=system:worker", []),
         ("event=cancel_requested", ["3"]),
         ("event=export_requested", ["2", "1"]),
         (f"actor=user:{tenant.coordinator}&event=export_requested", ["2", "1"]),
@@ -57,6 +68,42 @@ async def test_events_are_filtered_by_job_event_actor_and_period(open_browser: O
         assert read_rows(page.text) == expected, query
         rows = list(csv.reader(io.StringIO((await auditor.get(f"{PATH}/events.csv?{query}")).text), delimiter=";"))
         assert [row[0] for row in rows[1:]] == expected, query
+
+
+async def test_events_name_members_jobs_and_what_changed(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, owner_url: str
+) -> None:
+    coordinator, admin = open_browser(), open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    await admin.sign_in(tenant.users[Role.ADMIN])
+    with psycopg.connect(owner_url) as owner:
+        owner.execute("UPDATE users SET display_name = '<b>Kari</b>' WHERE id = %s", [tenant.coordinator])
+    job = await start_report(coordinator, period="2026")
+    mentor = activity_factory.create_mentor("Ola")
+    activity = f"/console/activities/{activity_factory.create_activity(mentor)}"
+    fields = {"activity_type": "samtalegruppe", "starts_at": "05.01.2026 10:00", "duration_minutes": "60"}
+    fields |= {"participants": "9", "new_participants": "1", "place": "Bodø", "in_norway": "true", "revision": "0"}
+    await coordinator.submit(f"{activity}/correct", **fields)
+    deleted = f"/console/activities/{activity_factory.create_activity(mentor)}"
+    await coordinator.submit(f"{deleted}/delete", revision="0")
+    await coordinator.submit(f"/console/mentors/{mentor}/edit", display_name="Per", revision="0")
+    await admin.submit("/console/admin/members", address=f"new@{tenant.org_id}.example", role="auditor")
+    auditor = await open_auditor(open_browser, tenant)
+    page = (await auditor.get(PATH)).text
+    assert ("<b>Kari</b>" in page, page.count("&lt;b&gt;Kari&lt;/b&gt;</a>")) == (False, 4)
+    invited, edited, deletion, correction, request = map(unescape, read_event_rows(page))
+    assert f'Report job: <a href="{job}">Report 2026</a>' in request
+    assert "format: CSV" in request
+    assert f'<a href="{activity}">Conversation group, 5 Jan 2026, 10:00</a>' in correction
+    for text in ("participants", "place", "in person"):
+        assert text in correction.split("corrected", 1)[1]
+    assert deleted not in deletion
+    assert f'<a href="/console/mentors/{mentor}"><bdi>Per</bdi></a>' in edited
+    assert "role: Auditor" in invited
+    assert "/console/admin/members/" not in invited
+    assert "/console/admin/members/" in (await admin.get(PATH)).text
+    await admin.submit(f"/console/admin/members/{tenant.coordinator}/remove")
+    assert "Former member" in (await auditor.get(PATH)).text
 
 
 async def test_pages_and_csv_have_every_event_once(open_browser: OpenBrowser, tenant: Tenant, owner_url: str) -> None:
@@ -115,17 +162,21 @@ async def test_auditor_requests_a_verification_and_sees_that_it_is_coming(
     assert (await auditor.post(f"{PATH}/verification", {"form_token": "x"})).status_code == 403
     assert "A verification was requested" not in (await auditor.get(PATH)).text
     assert parse_path(await auditor.submit(f"{PATH}/verification")) == PATH
-    assert "A verification was requested" in (await auditor.get(PATH)).text
+    page = (await auditor.get(PATH)).text
+    assert "A verification was requested" in page
+    assert ("data-poll" in page, "console.js" in page) == (True, True)
     with psycopg.connect(owner_url) as connection:  # as the worker does
         connection.execute("DELETE FROM audit_verification_requests WHERE org_id = %s", [tenant.org_id])
-    assert "A verification was requested" not in (await auditor.get(PATH)).text
+    page = (await auditor.get(PATH)).text
+    assert ("A verification was requested" in page, "data-poll" in page) == (False, False)
 
 
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        ("job=<script>", "Enter a complete id"),
-        ("actor=<script>alert(1)</script>", "Check this field."),
+        ("job=<script>", "Enter an id, or at least its first eight characters."),
+        ("job=1234567", "Enter an id, or at least its first eight characters."),
+        ("actor=<script>alert(1)</script>", "Enter the first characters of an id"),
         ("event=%27--", "Check this field."),
         ("start=30.02.2026", "Enter a date that exists"),
         ("start=2026-03-02&end=2026-03-01", "The last day is before the first day."),

@@ -42,7 +42,7 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
 ) -> None:
     mentors = [activity_factory.create_mentor(f"{HOSTILE_NAME} {number}") for number in range(3)]
     activity_factory.create_mentor("Other")
-    activity_factory.create_activity(mentors[0])
+    other = activity_factory.create_activity(mentors[0])
     await browser.sign_in(tenant.coordinator)
     activity = ACTIVITY | {"starts_at": "2026-01-05T10:00"}  # the time of the other activity of the first mentor
     page = (await browser.submit("/console/bulk/mentors", **activity, page=str(uuid4()))).text
@@ -57,6 +57,10 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
     assert "2 are in order." in check
     assert "1 has a problem." in check
     assert "2 of them are at events with several peer mentors (1)." in check
+    assert ">Register for 2 peer mentors</button>" in check
+    assert re.search(
+        rf'registered already: <a href="/console/activities/{other}">Conversation group, <time[^>]*>5 Jan', check
+    )
     assert check.index("The peer mentor has another activity at that time.") < check.index("In order")
     response = await browser.submit("/console/bulk", **read_hidden_fields(check))
     path = parse_path(response)
@@ -64,6 +68,10 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
     async with run_worker():
         page = await wait_for_text(browser, path, "Registered, with failures")
         assert "Training day" in page
+        assert f'<a href="/console/activities/{other}">Conversation group' in page
+        for text in ("Conversation group</dd>", "5 Jan 2026, 10:00", "Tromsø</bdi>", "Peer mentors</dt><dd>3<"):
+            assert text in page.split("What is registered")[1]
+        assert "Id of the event</dt>" in page
         corrections = (await browser.get(f"{path}/correct")).text
         assert 'value="05.01.2026 10:00"' in corrections
         match = re.search(r'name="(starts_at-\d+)"', corrections)
@@ -181,6 +189,80 @@ async def test_file_is_checked_and_registered(
     assert "Kurs" in (await browser.get(path)).text
     async with run_worker():
         await wait_for_text(browser, path, "Registered, with failures")
+
+
+async def test_every_wrong_field_of_an_item_is_named_with_its_value_and_corrected(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    first = activity_factory.create_mentor("Åse")
+    activity_factory.create_mentor("Kari Nordmann")
+    activity_factory.create_mentor("Twice")
+    activity_factory.create_mentor("Twice")
+    columns = ";".join(("mentor_id", *(name for name in ACTIVITY if name != "label"), "note"))
+    lines = (
+        f"{first};yoga;02.03.2026 10:00;0;many;1;{'x' * 201};perhaps;ja;secret",
+        f"{first};samtalegruppe;03.03.2026 10:00;60;2;5;Oslo;ja;ja;",
+        f"{uuid4()};samtalegruppe;04.03.2026 10:00;60;5;1;Oslo;ja;ja;",
+    )
+    content = "\r\n".join([f"client_ref;{columns}", *(f"{n};{line}" for n, line in enumerate(lines)), ""]).encode()
+    await browser.sign_in(tenant.coordinator)
+    check = unescape((await upload(browser, UPLOAD, content, label="")).text)
+    for text in (
+        "(line 2)",
+        "Type of activity: “yoga” is not a type of activity.",
+        "There are: Outreach",
+        "Duration in minutes: “0” must be at least 1.",
+        "Participants: “many” must be a whole number.",
+        f"Place: “{'x' * 40}…” must have at most 200 characters.",
+        "The participants met in person: “perhaps” must be true or false",
+        "(line 3)",
+        "There cannot be more new participants than participants.",
+    ):
+        assert text in check, text
+    assert "secret" not in check
+    assert 'value="register"' not in check  # nothing would be registered
+    carried = {name: read_field(check, name) for name in ("key", "label", "carried")}
+    path = parse_path(await upload(browser, UPLOAD, None, action="register", **carried))
+    async with run_worker():
+        page = await wait_for_text(browser, path, "Failed: nothing was registered")
+        assert "Duration in minutes: “0” must be at least 1." in page
+        form = (await browser.get(f"{path}/correct")).text
+        assert (read_field(form, "duration_minutes-0"), read_field(form, "participants-1")) == ("0", "2")
+        assert "number 3 of the registration" in form
+        fields = {
+            "activity_type-0": "samtalegruppe",
+            "starts_at-0": "02.03.2026 10:00",
+            "duration_minutes-0": "60",
+            "participants-0": "5",
+            "place-0": "Tromsø",
+            "in_person-0": "yes",
+            "starts_at-1": "03.03.2026 10:00",
+            "participants-1": "5",
+            "new_participants-1": "2",
+            "starts_at-2": "04.03.2026 10:00",
+            "mentor-2": "kari nordmann",
+        }
+        for name, value, text in (
+            ("duration_minutes-0", "0", "The number is too small or too large."),
+            ("participants-0", "", "Enter how many participants there were"),
+            ("in_person-0", "x", "Choose yes or no."),
+            ("activity_type-0", "", "Choose a type of activity."),
+            ("new_participants-1", "6", "There cannot be more new participants than participants."),
+            ("mentor-2", "Twice", "Enter the id of a peer mentor, or the complete name"),
+            ("mentor-2", "", "Enter the id of a peer mentor, or the complete name"),
+        ):
+            refused = await browser.submit(f"{path}/correct", **fields | {name: value})
+            assert (refused.status_code, text in refused.text) == (422, True), name
+            assert f'href="#{name}"' in refused.text
+        corrected = parse_path(await browser.submit(f"{path}/correct", **fields))
+        page = await wait_for_text(browser, corrected, "All registered")
+    assert page.count("Kari Nordmann") == 1
+    links = re.findall(r'href="(/console/activities/[0-9a-f-]{36})"', page)
+    assert len(links) == 3
+    activities = [(await browser.get(link)).text for link in links]
+    assert [text for text in ("2 Mar", "3 Mar", "4 Mar") if any(text in page for page in activities)] == [
+        *("2 Mar", "3 Mar", "4 Mar")
+    ]
 
 
 async def test_template_has_the_active_mentors_and_is_registered_when_filled_in(

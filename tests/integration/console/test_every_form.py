@@ -66,7 +66,7 @@ def fixtures(owner_url: str, tenant: Tenant, api_database: Database, worker_data
 def forms(fixtures: ApiFixtures, tenant: Tenant, activity_factory: ActivityFactory, owner_url: str) -> list[Form]:
     """The forms of all routes but the operator's, each of an object of its own."""
     mentor = activity_factory.create_mentor()
-    values = create_values(owner_url, tenant) | {"mentors": str(mentor)}
+    values = create_values(owner_url, tenant) | {"mentors": str(mentor), "mentor-0": str(mentor)}
     batch = f"{BATCH_COLUMNS}\r\n{mentor};samtalegruppe;02.04.{YEAR} 10:00;60;5;1;Tromsø;ja;ja\r\n"
     files = {"/console/bulk/upload": batch, "/console/admin/mapping/draft": values["document"]}
     forms = [create_form(route, fixtures, values) for route in list_routes()]

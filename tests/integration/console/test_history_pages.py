@@ -12,6 +12,7 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Tenant
+from tests.support.console_forms import parse_path, read_field
 from tests.support.console_jobs import make_report, wait_for_text
 from tests.support.fixture_types import RunWorker
 from tests.support.sign_in import ConsoleBrowser
@@ -73,6 +74,46 @@ async def test_report_is_submitted_exported_again_and_verified(
     assert "Version 2 was handed in" in (await browser.get(path)).text
     await browser.submit(f"{path}/submission/clear", revision=read_revision(confirmation))
     assert "Version 2 was handed in" not in (await browser.get(path)).text
+
+
+async def test_new_version_is_checked_first_and_shows_its_counts_and_deviations(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    browser, auditor = open_browser(), open_browser()
+    await browser.sign_in(tenant.coordinator)
+    await auditor.sign_in(tenant.users[Role.AUDITOR])
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    async with run_worker():
+        path = await make_report(browser)
+        call = activity_factory.create_activity(mentor, activity_type="telefonsamtale")
+        long = activity_factory.create_activity(
+            mentor, starts_at=datetime(2026, 6, 1, 9, tzinfo=UTC), ends_at=datetime(2026, 6, 3, 9, tzinfo=UTC)
+        )
+        assert f'href="{path}/versions/check"' in (await browser.get(path)).text
+        check = (await browser.get(f"{path}/versions/check")).text
+        assert "Check the new version of the report 2026" in check
+        assert re.search(r"Activities in the period</dt><dd>3<", check)
+        assert f"/console/activities/{long}" in check
+        assert (await auditor.get(f"{path}/versions/check")).status_code == 403
+        fields = {name: read_field(check, name) for name in ("key", "source")}
+        job = parse_path(await browser.submit(f"{path}/versions", **fields, reason="A call"))
+        page = await wait_for_text(browser, job, "Version 2 of the report is ready.")
+    for text in ("Activities in the period</dt><dd>3<", "Do not count</dt><dd>1<", "This kind of activity does not"):
+        assert text in page
+    assert f"/console/activities/{long}" in page
+    link = re.search(r'href="(/console/activities[^"]+cause=not-countable)"', page)
+    assert link is not None
+    assert str(call) in (await browser.get(link[1].replace("&amp;", "&"))).text
+    report = (await browser.get(path)).text
+    assert f'href="{job}"' in report
+    first = re.search(r'href="(/console/exports/[0-9a-f-]{36})"', report)
+    assert first is not None
+    assert "This is version 1. Version 2, made on" in (await browser.get(first[1])).text
+    submission = {"submitted_on": "2026-02-01", "submitted_version": "2", "revision": read_revision(report)}
+    await browser.submit(f"{path}/submission", **submission)
+    for reader in (browser, auditor):
+        assert "Version 2 was handed in to Bufdir on 1 February 2026." in (await reader.get(first[1])).text
 
 
 async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import httpx
@@ -46,7 +47,7 @@ async def test_draft_is_tried_beside_the_version_in_force_and_published_once(
     page = (await check(browser, draft)).text
     assert "The draft has no errors." in page
     assert HOSTILE_NAME not in page
-    assert "counting / reasons / never / when" in page
+    assert re.search(rf"what counts / reasons / “\W?{re.escape(HOSTILE_NAME)}\W?” / condition", unescape(page))
     assert read_field(page, "effective_from") > document["effective_from"]
     async with run_worker():
         period = {"start": "2026-01-01", "end": "2026-12-31"}
@@ -100,8 +101,8 @@ async def test_trial_without_a_worker_states_that_none_answered(
     ("content", "text"),
     [
         (None, "Choose a file."),
-        (b"x", "Expected JSON"),
-        (b'{"format": 1, "<script>": 2}', "Unknown field"),
+        (b"x", "Line 1: Expected JSON"),
+        (b'{"format": 1,\n "<script>": 2}', "Unknown field"),
         (b" " * 300_000, "at most 256 KiB"),
     ],
 )
@@ -113,6 +114,34 @@ async def test_invalid_draft_is_refused_with_its_issues(
     assert response.status_code == 422
     assert text in response.text
     assert "<script>" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        (
+            "nb",
+            ("Linje 3, kolonner / «{header}» / verdi / var: ", "Det finnes ingenting med dette navnet.", "(There is"),
+        ),
+        (
+            "nn",
+            ("Linje 3, kolonnar / «{header}» / verdi / var: ", "Det finst ingenting med dette namnet.", "(There is"),
+        ),
+        ("en", ("Line 3, columns / “{header}” / value / var: ", "There is no field or value “plase”", "Did you mean")),
+    ],
+)
+async def test_issue_names_its_line_and_part_in_the_language_of_the_page(
+    browser: ConsoleBrowser, tenant: Tenant, language: str, texts: tuple[str, ...]
+) -> None:
+    await browser.sign_in(tenant.users[Role.ADMIN])
+    document = await download_document(browser)
+    column = document["columns"][0]
+    head = json.dumps({name: value for name, value in document.items() if name != "columns"})[:-1]
+    columns = json.dumps([column | {"value": {"var": "plase"}}, *document["columns"][1:]])
+    await browser.get(f"/console?lang={language}")
+    page = unescape((await upload(browser, DRAFT, f'{head},\n"columns":\n{columns}}}'.encode())).text)
+    for text in texts:
+        assert text.format(header=column["header"][language]) in page, text
 
 
 @pytest.mark.parametrize(

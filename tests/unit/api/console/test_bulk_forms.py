@@ -17,7 +17,7 @@ def correct_start(start: str, event_id: UUID | None) -> Mapping[str, object]:
     """Correct an item that failed with the start of the test's activity, and return its fields."""
     batch = BulkBatch(**_BATCH)
     item = BulkItem(**_FAILED_ITEM, event_id=event_id)
-    (corrected,) = correct_items(batch, [item], {"starts_at-0": start}).items
+    (corrected,) = correct_items(batch, [item], {"starts_at-0": start}, {}).items
     return {str(name): value for name, value in corrected.overrides.items()}
 
 
