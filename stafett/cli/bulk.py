@@ -80,7 +80,7 @@ def _load_item_errors(api: ApiClient, job: Json, file: BatchFile | None = None) 
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
     if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
-        details.append(("", "trying them again as they are registered none of them"))
+        details.append(("", "tried again as they are, none of them was registered"))
     if job["counts"]["failed"] and not job["corrected_by"]:
         details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
     return details

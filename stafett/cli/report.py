@@ -213,10 +213,10 @@ def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:
     choice = "" if is_chosen or len(after["files"]) == 1 else " It is the newest, because --version was not given."
     lines = [f"The report has {len(after['files'])} versions; version {marked} is marked now.{choice}"]
     if earlier not in {None, marked}:
-        reference = before["submitted_reference"] or "without a reference"
+        reference = after["submitted_reference"] or "no reference"
         lines.append(
-            f"Version {earlier} was marked before ({format_time(before['submitted_at'])[:10]}, {reference}), "
-            "and its file stays protected. The new mark has neither its day nor its reference."
+            f"Version {earlier} was marked before ({_format_mark(before)}), and its file stays protected. "
+            f"Version {marked} has a day and a reference of its own: {reference}."
         )
     return lines if len(after["files"]) > 1 else []
 
@@ -224,12 +224,16 @@ def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:
 def _describe_submission(report: Json) -> Details:
     if not report["submitted_at"]:
         return [("submitted", "no")]
-    reference = report["submitted_reference"] or "without a reference"
     return [
-        ("submitted", f"version {report['submitted_version']}, {format_time(report['submitted_at'])}, {reference}"),
+        ("submitted", f"version {report['submitted_version']}, {_format_mark(report)}"),
         ("grant year", report["grant_year"]),
         _describe_storage(report),
     ]
+
+
+def _format_mark(submitted: Json) -> str:
+    """Format when a report or one of its versions was submitted, and under which reference."""
+    return f"{format_time(submitted['submitted_at'])}, {submitted['submitted_reference'] or 'without a reference'}"
 
 
 def _describe_storage(report: Json) -> tuple[str, object]:
@@ -264,7 +268,7 @@ def _describe_version(version: Json) -> Details:
     if version["removed_at"]:
         details.append(("removed from storage", format_time(version["removed_at"])))
     if version["submitted_at"]:
-        details.append(("submitted", format_time(version["submitted_at"])))
+        details.append(("submitted", _format_mark(version)))
     if change := describe_change(version["change"]):
         details.append(("change", change))
     return [*details, ("export", version["export_id"])]

@@ -180,7 +180,7 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     assert f"corrected by  {correction['id']}" in await coordinator.print("bulk", "show", batch["id"])
     again = await coordinator.run("bulk", "retry", batch["id"], "--watch")
     assert again.exit_code == 3
-    assert "trying them again as they are registered none of them" in again.stdout
+    assert "tried again as they are, none of them was registered" in again.stdout
     assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
 
 

@@ -72,18 +72,19 @@ def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() ->
     counts = {"total": 2, "pending": 0, "registered": 0, "failed": 2, "cancelled": 0}
     job = {"id": _ID, "items": [], "counts": counts, "retried": counts, "corrected_by": []}
     details = list(BATCHES.load_details(_NoClient(), job))
-    assert ("", "trying them again as they are registered none of them") in details
+    assert ("", "tried again as they are, none of them was registered") in details
     assert details[-1] == ("to correct", f"stafett bulk failed {_ID} -o failed.csv")
 
 
 def test_mark_of_another_version_names_the_one_before_and_the_choice() -> None:
     before = {"submitted_version": 1, "submitted_at": "2026-02-01T12:00:00Z", "submitted_reference": "Bufdir 26/1"}
-    after = {"submitted_version": 2, "files": [{}, {}]}
+    after = {"submitted_version": 2, "submitted_reference": None, "files": [{}, {}]}
     chosen, default = describe_marks(before, after, is_chosen=True), describe_marks(before, after, is_chosen=False)
     assert chosen[0] == "The report has 2 versions; version 2 is marked now."
     assert default[0] == f"{chosen[0]} It is the newest, because --version was not given."
     assert default[1] == chosen[1]
-    assert chosen[1].startswith("Version 1 was marked before (01.02.2026, Bufdir 26/1), and its file stays protected.")
+    assert chosen[1].startswith("Version 1 was marked before (01.02.2026 13:00, Bufdir 26/1), and its file stays")
+    assert chosen[1].endswith("Version 2 has a day and a reference of its own: no reference.")
     unmarked = before | {"submitted_version": None}
     assert len(describe_marks(unmarked, after, is_chosen=True)) == 1
     assert describe_marks(unmarked, after | {"files": [{}]}, is_chosen=False) == []
