@@ -87,7 +87,6 @@ def get_environment(language: Locale) -> Environment:
     )
     environment.globals.update(
         activity_type_options=[(each.id.value, each.names[language]) for each in ACTIVITY_TYPES],
-        activity_type_names=[each.names[language] for each in ACTIVITY_TYPES],
     )
     environment.filters.update(
         number=formats.format_number,

@@ -209,8 +209,7 @@ async def test_every_wrong_field_of_an_item_is_named_with_its_value_and_correcte
     check = unescape((await upload(browser, UPLOAD, content, label="")).text)
     for text in (
         "(line 2)",
-        "Type of activity: “yoga” is not a type of activity.",
-        "There are: Outreach",
+        "Type of activity: “yoga” is not a type of activity; possible are Outreach",
         "Duration in minutes: “0” must be at least 1.",
         "Participants: “many” must be a whole number.",
         f"Place: “{'x' * 40}…” must have at most 200 characters.",
