@@ -46,6 +46,8 @@ _OPTIONS = {
 }
 HELP = (
     "List the audit trail of an organisation, newest first (admins and auditors).\n\n"
+    "`link_issued`: an answer had a link to the file, once per user, file and day, also if it was not used. "
+    "`file_downloaded`: the file was requested, each time, by the console or by a download command.\n\n"
     f"Names of events: {', '.join(AUDIT_EVENT_NAMES)}."
 )
 
@@ -110,7 +112,9 @@ def print_events(
     """Print events as JSON, as a table, or one by one with their details; actors have names except in JSON."""
     if not as_json:
         names = name_actors(api, org, page["items"])
-        page["items"] = [event | {"actor_name": names.get(event["actor"])} for event in page["items"]]
+        page["items"] = [
+            event | {"actor_name": names.get(event["actor"]) or event.get("actor_name")} for event in page["items"]
+        ]
     if with_details and not as_json:
         for event in page["items"]:
             print_details(f"Event {event['seq']} {event['event']}", _describe_event(event))

@@ -112,6 +112,12 @@ class ApiClient:
         """Fetch a response that is not JSON."""
         return self._request("GET", path, params=dict(query or {})).content
 
+    def request_file_url(self, export_id: str) -> str:
+        """Request the address of an export's file, which is recorded in the audit trail as a download."""
+        path = f"/bufdir-exports/{export_id}/file"
+        url: str = self._request("GET", path, expected=httpx.codes.SEE_OTHER).headers["Location"]
+        return url
+
     def put(self, path: str, content: bytes, *, if_match: str | None) -> Json:
         """Send a JSON body without changing it."""
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
@@ -156,10 +162,11 @@ class ApiClient:
         body: Json = self._request(method, path, **options).json()
         return body
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, *, expected: int | None = None, **options: Any) -> httpx.Response:
+        """Send a request; every status but that of a success, or the expected one, is an error."""
         with _translate_transport_errors(f"the API at {self._url}"):
             response = self._http.request(method, path, **options)
-        if response.is_success:
+        if response.is_success if expected is None else response.status_code == expected:
             return response
         problem = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:

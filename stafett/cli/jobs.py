@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -53,6 +54,9 @@ class JobCommands:
 
     load_details: Callable[[ApiClient, Json], Details] = lambda _api, _job: ()
     """Further lines, from other resources."""
+
+    find_export: Callable[[ApiClient, Json], str] = lambda _api, job: str(job["id"])
+    """The id of the export whose file the job's is."""
 
     name_file: Callable[[Json], str] = lambda job: str(job["file"]["name"])
     """The name of the downloaded file."""
@@ -152,9 +156,8 @@ class JobCommands:
         as_json: JsonOption = False,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id)
-        target = download_job_file(
-            api, job, output, force=force, quiet=as_json, name=self.name_file(job) if job["file"] else ""
-        )
+        export_id, name = (self.find_export(api, job), self.name_file(job)) if job["file"] else ("", "")
+        target = download_job_file(api, job, export_id, output, force=force, quiet=as_json, name=name)
         size = format_size(job["file"]["size_bytes"])
         print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({size})")
 
@@ -252,8 +255,13 @@ def describe_result(job: Json) -> Details:
     return details
 
 
-def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, quiet: bool, name: str = "") -> Path:
-    """Save a finished job's file, under its own name or `name` unless `output` names a file."""
+def download_job_file(
+    api: ApiClient, job: Json, export_id: str, output: str, *, force: bool, quiet: bool, name: str = ""
+) -> Path:
+    """Save a finished job's file, which is that of an export, and have the download recorded in the audit trail.
+
+    The file gets its own name or `name`, unless `output` names a file.
+    """
     if not job["download_url"]:
         raise StafettError(f"Job {job['id']} has no file that you can download; its status is {job['status']}.")
     target = Path(output)
@@ -267,5 +275,16 @@ def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, qu
         raise StafettError(f"{target} already exists; use --force to overwrite it.")
     with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task(target.name, total=job["file"]["size_bytes"])
-        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: progress.advance(task, size))
+        url = _request_file_url(api, job, export_id)
+        api.download(url, target, job["file"]["sha256"], lambda size: progress.advance(task, size))
     return target
+
+
+def _request_file_url(api: ApiClient, job: Json, export_id: str) -> str:
+    """Request the address of the export's file, or the job's own if an administrator has replaced a missing file."""
+    try:
+        return api.request_file_url(export_id)
+    except ApiError as error:
+        if error.status != HTTPStatus.GONE:
+            raise
+        return str(job["download_url"])

@@ -70,6 +70,12 @@ def _load_version(api: ApiClient, job: Json) -> Details:
     return [("format", export_format), *([("change", change)] if change else [])]
 
 
+def find_result_export(api: ApiClient, job: Json) -> str:
+    """Find the export whose file is the version of the report that the re-export has made."""
+    report = api.get(f"/reports/{job['report_id']}")
+    return next(str(each["export_id"]) for each in report["files"] if each["version"] == job["file_version"])
+
+
 REEXPORTS = JobCommands(
     command="reexport",
     noun="re-export",
@@ -90,6 +96,7 @@ REEXPORTS = JobCommands(
     describe=_describe,
     load_details=_load_version,
     cancel_request=("DELETE", ""),
+    find_export=find_result_export,
     name_file=lambda job: name_version(job["file"]["name"], job["file_version"]),
 )
 

@@ -25,8 +25,9 @@ from stafett.cli.options import (
 )
 from stafett.cli.tables import Column, Columns, Details, print_details, print_table
 from stafett.cli.terminal import print_json, print_lines
-from stafett.domain.errors import NotFoundError
+from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.domain.file_versions import name_version
+from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
 
@@ -114,7 +115,7 @@ def download(
         raise NotFoundError(f"The file of version {number} has been removed from storage.")
     export = api.get(f"/bufdir-exports/{chosen['export_id']}")
     name = name_version(chosen["file"]["name"], number)
-    target = download_job_file(api, export, output, force=force, quiet=as_json, name=name)
+    target = download_job_file(api, export, export["id"], output, force=force, quiet=as_json, name=name)
     print_result(
         {"path": str(target), **chosen["file"]}, as_json, f"{target} ({format_size(chosen['file']['size_bytes'])})"
     )
@@ -171,7 +172,8 @@ def mark_submitted(
         str | None,
         typer.Option(
             "--at",
-            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time. Default: now.",
+            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time. Default: the recorded day"
+            " of a version that is marked already, or now.",
             callback=normalise_instant,
         ),
     ] = None,
@@ -185,14 +187,16 @@ def mark_submitted(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record which version of a report was handed in to Bufdir, and protect its file."""
+    """Record which version of a report was handed in to Bufdir, and protect its file.
+
+    Of a version that is recorded already, only what is given changes. `stafett report not-submitted` takes it back.
+    """
     api, before = find_data(data_dir, user, org, "reports", report_id, is_change=True)
     path = f"/reports/{before['id']}"
-    if version is not None:
-        require_version(before, version)
-    submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
-    fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
-    body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
+    marked = require_version(before, version or len(before["files"]))
+    body = build_query(
+        version=marked["version"], submitted_at=submitted_at, submitted_reference=reference, grant_year=grant_year
+    )
     with name_options(_SUBMISSION_OPTIONS):
         report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
     title = (
@@ -201,10 +205,65 @@ def mark_submitted(
     label, value = _describe_storage(report)
     storage = f"Its file is stored until {value}." if label == "stored until" else "Its file has been deleted."
     submission = f"is recorded as submitted at {format_time(report['submitted_at'])}."
-    if datetime.fromisoformat(report["submitted_at"]) > datetime.now(UTC):
-        submission += " This day is in the future: correct it if it is mistyped."
+    if warning := _describe_unlikely_day(report):
+        print_lines(f"Warning: {warning} Correct it with --at if it is mistyped.", err=True)
+    replaced = _describe_replaced_mark(marked, report["files"][marked["version"] - 1])
     marks = describe_marks(before, report, is_chosen=version is not None)
-    print_result(report, as_json, f"{title} {submission} {storage}", *marks)
+    print_result(report, as_json, f"{title} {submission} {storage}", *replaced, *marks)
+
+
+def _describe_unlikely_day(report: Json) -> str | None:
+    """Describe what is unlikely about the day of a submission: it is in the future, or before the period's end."""
+    submitted_at = datetime.fromisoformat(report["submitted_at"])
+    if submitted_at > datetime.now(UTC):
+        return "This day is in the future."
+    last_day = ReportingPeriod.model_validate(report["reporting_period"]).last_day
+    if submitted_at.astimezone(OSLO).date() < last_day:
+        return f"This day is before the end of the period, {format_day(last_day.isoformat())}."
+    return None
+
+
+def _describe_replaced_mark(before: Json, after: Json) -> list[str]:
+    """Describe the day and the reference that a version had before, if one of them is another one now."""
+    names = ("submitted_at", "submitted_reference")
+    if not before["submitted_at"] or all(before[name] == after[name] for name in names):
+        return []
+    return [f"Recorded for version {before['version']} before: {_format_mark(before)}."]
+
+
+@app.command(name="not-submitted")
+def unmark_submitted(
+    report_id: ReportIdArgument,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Version that was not handed in. Default: all versions.")
+    ] = None,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back that a report, or a version of it, was handed in to Bufdir. Its file is then no longer protected.
+
+    What is taken back, the day and the reference of each version, is printed: `stafett report submitted` records it
+    again.
+    """
+    api, before = find_data(data_dir, user, org, "reports", report_id, is_change=True)
+    versions = before["files"] if version is None else [require_version(before, version)]
+    marked = [each for each in versions if each["submitted_at"]]
+    if not marked:
+        which = "No version" if version is None else f"Version {version}"
+        submitted = "is not" if version else "is"
+        raise InvalidStateError(f"{which} of report {before['id']} {submitted} recorded as submitted.")
+    path, body = f"/reports/{before['id']}", {"submitted_at": None} | build_query(version=version)
+    report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
+    title = f"report {report['id']} ({report['org_id']}, {format_period(report)})"
+    lines = [
+        f"Version {each['version']} of {title} is no longer recorded as submitted; it was: {_format_mark(each)}."
+        for each in marked
+    ]
+    if remaining := report["submitted_version"]:
+        lines.append(f"Version {remaining} is still recorded as submitted: {_format_mark(report)}.")
+    print_result(report, as_json, *lines)
 
 
 def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:

@@ -80,19 +80,34 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
         await coordinator.print("report", *command, *coordinator.org, "-o", f"{empty_folder}/")
     name = Path(export["file"]["name"])
     assert _list_names(empty_folder) == {name.name, f"{name.stem}-version-2{name.suffix}"}
-    submitted = await coordinator.print(
-        "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2026"
-    )
+    mark = ("report", "submitted", export["report_id"], *coordinator.org)
+    result = (await coordinator.run(*mark, "--at", "1.2.2026")).require_success()
+    submitted = result.stdout
+    assert "Warning: This day is before the end of the period, 31.12.2026." in result.stderr
     assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
     assert "version 2 is marked now. It is the newest, because --version was not given." in submitted
-    assert "in the future" not in submitted
-    first = await coordinator.print("report", "submitted", export["report_id"], *coordinator.org, "--version", "1")
-    assert "Version 2 was marked before (01.02.2026, without a reference)" in first
+    assert "in the future" not in submitted + result.stderr
+    again = await coordinator.print(*mark, "--reference", "Bufdir 27/1")
+    assert "is recorded as submitted at 01.02.2026 00:00." in again
+    assert "Recorded for version 2 before: 01.02.2026 00:00, without a reference." in again
+    await coordinator.print(*mark, "--reference", "Bufdir 27/1", "--version", "2")
+    first = await coordinator.print(*mark, "--version", "1")
+    assert "Version 2 was marked before (01.02.2026 00:00, Bufdir 27/1)" in first
     in_the_future = (datetime.now(UTC) + timedelta(days=2)).strftime("%d.%m.%Y")
-    assert "This day is in the future: correct it if it is mistyped." in await coordinator.print(
-        "report", "submitted", export["report_id"], *coordinator.org, "--at", in_the_future, "--version", "2"
-    )
+    result = await coordinator.run(*mark, "--at", in_the_future, "--version", "2")
+    assert "Warning: This day is in the future." in result.require_success().stderr
+    withdraw = ("report", "not-submitted", export["report_id"], *coordinator.org)
+    withdrawn = await coordinator.print(*withdraw, "--version", "2")
+    assert re.search(r"Version 2 of .* is no longer recorded as submitted; it was: .*, Bufdir 27/1\.\n", withdrawn)
+    assert "Version 1 is still recorded as submitted" in withdrawn
+    (await coordinator.run(*withdraw, "--version", "2")).assert_one_line_error("is not recorded as submitted")
+    assert "Version 1 of " in await coordinator.print(*withdraw)
+    (await coordinator.run(*withdraw)).assert_one_line_error("No version of report")
+    await coordinator.print("reexport", "download", reexport["id"], "-o", f"{empty_folder}/", "--force")
+    child_events = await coordinator.print("export", "audit", reexport["export_id"])
+    assert child_events.count("file_downloaded") == 2
     events = await coordinator.print("export", "audit", export_id)
+    assert events.count("file_downloaded") == 1
     assert "initialised" in events
     assert "completed" in events
 

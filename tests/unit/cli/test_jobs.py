@@ -11,6 +11,9 @@ class _FakeClient(ApiClient):
     def __init__(self) -> None:
         """Connect to nothing."""
 
+    def request_file_url(self, export_id: str) -> str:
+        return f"http://test/{export_id}"
+
     def download(self, url: str, target: Path, sha256: str, report_progress: Callable[[int], None]) -> None:
         content = (url + sha256).encode()
         target.write_bytes(content)
@@ -22,4 +25,4 @@ def test_file_name_of_the_server_cannot_leave_the_output_folder(tmp_path: Path) 
     output.mkdir()
     file = {"name": "../../report.csv", "size_bytes": 15, "sha256": "abc"}
     job = {"id": "1", "status": "completed", "download_url": "http://test/", "file": file}
-    assert download_job_file(_FakeClient(), job, str(output), force=False, quiet=True) == output / "report.csv"
+    assert download_job_file(_FakeClient(), job, "1", str(output), force=False, quiet=True) == output / "report.csv"
