@@ -119,7 +119,7 @@ def print_events(
         for event in page["items"]:
             print_details(f"Event {event['seq']} {event['event']}", _describe_event(event))
     if as_json or not with_details or not page["items"]:
-        print_list(page, as_json, columns)
+        print_list(page, as_json, columns, option_for_all="--details")
 
 
 def _describe_event(event: Json) -> Details:

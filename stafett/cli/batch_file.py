@@ -1,9 +1,11 @@
 """The file of a batch, of which results name the lines, and the values that are wrong."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +22,10 @@ from stafett.domain.reporting_period import OSLO
 if TYPE_CHECKING:
     from stafett.domain.bulk import PlannedItem
 
-_LINE = "line:"
+_LINE, _HEADER = "line:", "line:1"
+_ZIP_SIGNATURE = b"PK\x03\x04"
+"""The first bytes of a workbook, which is a ZIP file."""
+
 _FIELDS_BY_CODE: Mapping[str, Sequence[str]] = {
     ItemErrorCode.OVERLAPPING_ACTIVITY: ("starts_at", "duration_minutes"),
     ItemErrorCode.MENTOR_NOT_FOUND: ("mentor_id",),
@@ -89,17 +94,33 @@ class BatchFile:
         if len(fields) == 1:
             before, after = (f"{each.pointer}: {each.detail}" for each in (error.fields[0], fields[0]))
             message = message.replace(before, after)
-        if any(field.pointer == f"{_LINE}1" for field in fields):
+        if any(field.pointer == _HEADER for field in fields):
             message = f"{message} `stafett bulk template` prints a file with all columns."
         return ApiError(message, error.status, fields, error.code, error.detail)
 
     def _add_value(self, field: FieldProblem) -> str:
+        if field.pointer == _HEADER:
+            return self._name_column(field.detail)
         place, _, name = field.pointer.partition("/")
         number = place.removeprefix(_LINE)
         row = self._rows.get(int(number), {}) if place.startswith(_LINE) and number.isdecimal() else {}
         return (
             f"{field.detail.removesuffix('.')}; the file has {_quote(row[name])}" if _has(row, name) else field.detail
         )
+
+    def _name_column(self, detail: str) -> str:
+        """Name the unknown column whose number an error of the header has, and the nearest known one."""
+        from stafett.bulk.csv_format import COLUMNS
+        from stafett.csv_reader import list_column_names
+
+        number = re.search(r"\b\d+\b", detail)
+        names = list_column_names(self.content)
+        index = int(number.group()) - 1 if number else -1
+        if not 0 <= index < len(names) or names[index].lower() in COLUMNS:
+            return detail
+        nearest = get_close_matches(names[index].lower(), COLUMNS, n=1)
+        hint = f"; the nearest known one is {nearest[0]}" if nearest else ""
+        return f"{detail.removesuffix('.')}: the file has {_quote(names[index])}{hint}"
 
     def _list_starts(self) -> list[tuple[int, datetime]]:
         return [
@@ -122,6 +143,9 @@ class BatchFile:
 def read_batch_file(file: Path) -> BatchFile:
     """Read the file, and its object if it is JSON, whose fields the options override."""
     content = read_input(file)
+    if content.startswith(_ZIP_SIGNATURE):
+        message = f"{file} is not text but an Excel workbook: save it as CSV UTF-8 in Excel, and use that file."
+        raise StafettError(message)
     if file.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
         return BatchFile(content, None)
     try:

@@ -51,6 +51,7 @@ _START_OPTIONS = {
     "/label": "--label",
     "/corrects": "--corrects",
 }
+_MAX_CORRECTIONS_SHOWN = 20
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
@@ -81,8 +82,21 @@ def _load_item_errors(api: ApiClient, job: Json, file: BatchFile | None = None) 
         details.append(("", f"and {hidden} more"))
     if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
         details.append(("", "tried again as they are, none of them was registered"))
+    for batch_id in job["corrected_by"]:
+        details += _describe_chain(api, batch_id)
     if job["counts"]["failed"] and not job["corrected_by"]:
         details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
+    return details
+
+
+def _describe_chain(api: ApiClient, batch_id: str) -> Details:
+    """Describe a correction that was corrected too, and so on to the last batches."""
+    details: list[tuple[str, object]] = []
+    batches = [batch_id]
+    while batches and len(details) < _MAX_CORRECTIONS_SHOWN:
+        batch = api.get(f"/{BULK_RESOURCE}/{batches.pop(0)}")
+        batches += batch["corrected_by"]
+        details += [("corrected", f"{batch['id']} was corrected by {each} too") for each in batch["corrected_by"]]
     return details
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_DETAILS = 10
 OPERATOR_NAME = "an operator"
+_ME, _PERMISSION_DENIED = "/me", "permission_denied"
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
@@ -171,7 +172,16 @@ class ApiClient:
         problem = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:
             raise ApiUnavailableError(problem.message, _parse_retry_after(response.headers.get("Retry-After", "")))
+        if problem.code == _PERMISSION_DENIED and path != _ME:
+            problem = problem._replace(message=f"{problem.message}{self._describe_role()}")
         raise ApiError(problem.message, response.status_code, problem.fields, problem.code, problem.detail)
+
+    def _describe_role(self) -> str:
+        """Describe the caller's role, for a request that a role is not permitted."""
+        with suppress(ApiError, KeyError):
+            me = self.get(_ME)
+            return f" Your role in {me['org_id']} is {me['role']}." if me["org_id"] else f" Your role is {me['role']}."
+        return ""
 
 
 @contextmanager

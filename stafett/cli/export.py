@@ -15,6 +15,7 @@ from stafett.cli.deviations import (
     MAX_ROWS_SHOWN,
     KindOption,
     MentorOption,
+    describe_selection,
     print_deviations,
     select_deviations,
 )
@@ -228,7 +229,8 @@ def deviations(
         print_json({"items": rows})
     else:
         limit = None if show_all else MAX_ROWS_SHOWN
-        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows))
+        selection = describe_selection(kind, mentor)
+        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows), selection=selection)
 
 
 @app.command(name="audit")

@@ -20,11 +20,13 @@ from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgO
 from stafett.cli.tables import Columns, Details, print_details, print_table
 from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
-from stafett.domain.errors import StafettError
+from stafett.domain.errors import PermissionDeniedError, StafettError
+from stafett.domain.membership import Role
 
 EXIT_NOT_SUCCESSFUL = 3
 _MAX_PAGE_SIZE = 200
 _HANDED_IN = "handed_in"
+_DOWNLOADING_ROLES = (Role.COORDINATOR, Role.ADMIN)
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the job, {ID_HELP}.")]
@@ -170,9 +172,10 @@ class JobCommands:
         except ApiError as error:
             if error.code != _HANDED_IN:
                 raise
+            reason = error.detail.partition(" To confirm it")[0]
             if yes:
-                raise StafettError(f"{error.detail} Use --confirm-handed-in to delete it all the same.") from None
-            require_confirmation(f"{error.detail} Delete it all the same?")
+                raise StafettError(f"{reason} Use --confirm-handed-in to delete it all the same.") from None
+            require_confirmation(f"{reason} Delete it all the same?")
             api.delete(self._path(job), {"confirm": _HANDED_IN})
         print_lines(f"{self.title(job)} is deleted.")
 
@@ -228,12 +231,12 @@ def build_query(**filters: str | int | None) -> dict[str, str | int]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def print_list(page: Json, as_json: bool, columns: Columns) -> None:
+def print_list(page: Json, as_json: bool, columns: Columns, *, option_for_all: str = "--json") -> None:
     """Print a page as JSON or as a table."""
     if as_json:
         print_json(page)
         return
-    print_table(page["items"], columns)
+    print_table(page["items"], columns, option_for_all=option_for_all)
     if page.get("next_page_token"):
         print_lines("There are more entries: --limit is how many are printed.", err=True)
 
@@ -263,6 +266,9 @@ def download_job_file(
     The file gets its own name or `name`, unless `output` names a file.
     """
     if not job["download_url"]:
+        role = api.get("/me")["role"] if job["file"] else None
+        if role and role not in _DOWNLOADING_ROLES:
+            raise PermissionDeniedError(f"You are {role}, a role that downloads no files; coordinators and admins do.")
         raise StafettError(f"Job {job['id']} has no file that you can download; its status is {job['status']}.")
     target = Path(output)
     try:

@@ -11,7 +11,8 @@ from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result
 from stafett.cli.lookup import find_data, is_whole_id
 from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.report import describe_change, require_version
+from stafett.cli.report import describe_change
+from stafett.cli.submission import require_version
 from stafett.cli.tables import Column, Details
 from stafett.domain.export import CsvProfile, ExportFormat, Locale
 from stafett.domain.file_versions import name_version

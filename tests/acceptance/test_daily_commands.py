@@ -46,6 +46,11 @@ def admin(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
     return UserCli(dev_stack, tenant, tokens, Role.ADMIN)
 
 
+@pytest.fixture
+def auditor(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
+    return UserCli(dev_stack, tenant, tokens, Role.AUDITOR)
+
+
 async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its_own(
     coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
 ) -> None:
@@ -72,7 +77,8 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     assert "Åse Ødegård" in line
     (row,) = (await coordinator.run(*changes, "--from", "1", "--to", "2", "--json")).json["items"]
     assert (row["change"], row["row_before"]) == ("added", "")
-    (await coordinator.run(*changes, "--to", "9")).assert_one_line_error("'--to'")
+    unknown = "'--to': there is no such version; the report has versions 1 to 2"
+    (await coordinator.run(*changes, "--to", "9")).assert_one_line_error(unknown)
     saved = await coordinator.print(*changes, "-o", empty_folder / "changes.csv")
     assert saved == f"{empty_folder / 'changes.csv'} (1 activities)\n"
     (empty_folder / "changes.csv").unlink()
@@ -80,6 +86,22 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
         await coordinator.print("report", *command, *coordinator.org, "-o", f"{empty_folder}/")
     name = Path(export["file"]["name"])
     assert _list_names(empty_folder) == {name.name, f"{name.stem}-version-2{name.suffix}"}
+    await coordinator.print("reexport", "download", reexport["id"], "-o", f"{empty_folder}/", "--force")
+    child_events = await coordinator.print("export", "audit", reexport["export_id"])
+    assert child_events.count("file_downloaded") == 2
+    events = await coordinator.print("export", "audit", export_id)
+    assert events.count("file_downloaded") == 1
+    assert "initialised" in events
+    assert "completed" in events
+
+
+async def test_hand_ins_are_recorded_corrected_and_taken_back(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    reexport = ("reexport", "start", export["report_id"], "--source", "same_snapshot", "--watch")
+    await coordinator.print(*reexport)
     mark = ("report", "submitted", export["report_id"], *coordinator.org)
     result = (await coordinator.run(*mark, "--at", "1.2.2026")).require_success()
     submitted = result.stdout
@@ -103,13 +125,6 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     (await coordinator.run(*withdraw, "--version", "2")).assert_one_line_error("is not recorded as submitted")
     assert "Version 1 of " in await coordinator.print(*withdraw)
     (await coordinator.run(*withdraw)).assert_one_line_error("No version of report")
-    await coordinator.print("reexport", "download", reexport["id"], "-o", f"{empty_folder}/", "--force")
-    child_events = await coordinator.print("export", "audit", reexport["export_id"])
-    assert child_events.count("file_downloaded") == 2
-    events = await coordinator.print("export", "audit", export_id)
-    assert events.count("file_downloaded") == 1
-    assert "initialised" in events
-    assert "completed" in events
 
 
 async def test_preview_prints_rows_as_in_the_file_also_with_a_mapping_that_is_not_stored(
@@ -215,9 +230,19 @@ async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
     title = f"Activity {short} ({coordinator.org[1]}, 02.03.2026 10:00, samtalegruppe, Åse Ødegård)"
     corrected = await coordinator.print("activity", "correct", short, "--duration", "45", "--place", "Bodø")
     assert corrected.splitlines()[0] == f"{title} is corrected."
+    assert "  duration minutes: 30 → 45" in corrected.splitlines()
+    assert "→ Bodø" in corrected
     assert "stafett reexport start REPORT" in corrected
     shown = await coordinator.print("activity", "show", short)
     assert ("45 minutes" in shown, "Bodø" in shown, str(mentor) in shown) == (True, True, True)
+    assert "samtalegruppe (" in shown
+    next_year = datetime.now(UTC).year + 1
+    later = await coordinator.run("activity", "correct", short, "--start", f"01.02.{next_year} 10:00", "--no-note")
+    assert f"Warning: the activity leaves the base year 2026 and is in {next_year} now." in later.stderr
+    assert "Warning: the activity starts in the future now." in later.stderr
+    assert f"starts at: 02.03.2026 10:00 → 01.02.{next_year} 10:00" in later.require_success().stdout
+    back = await coordinator.run("activity", "correct", short, "--start", "02.03.2026 10:00")
+    assert "future" not in back.require_success().stderr
     wrong = await coordinator.run("activity", "correct", short, "--participants", "0")
     assert "Invalid value for '--new-participants': more new participants than participants" in wrong.stderr
     moved = await coordinator.run("activity", "correct", twice, "--start", "02.03.2026 10:30")
@@ -241,7 +266,9 @@ async def test_administrator_lists_the_audit_events_of_the_organisation(
     file = empty_folder / "events.csv"
     await admin.print("audit", "list", *admin.org, "--subject", export["id"], "-o", file)
     assert export["id"] in file.read_text("utf-8-sig")
-    (await coordinator.run("audit", "list", *admin.org)).assert_one_line_error("permission_denied")
+    refused = await coordinator.run("audit", "list", *admin.org)
+    refused.assert_one_line_error("permission_denied")
+    assert f"Your role in {admin.org[1]} is coordinator." in refused.stderr
     (await admin.run("audit", "list", *admin.org, "--subject", "x")).assert_one_line_error("'--subject'")
     unknown = await admin.run("audit", "list", *admin.org, "--event", "export_request")
     unknown.assert_one_line_error("'export_request' is not the name of an event; the nearest are export_requested")
@@ -253,6 +280,22 @@ async def test_administrator_lists_the_audit_events_of_the_organisation(
     described = await admin.print("audit", "list", *admin.org, "--event", "export_requested", "--details")
     assert f"  export         {export['id']}\n" in described
     assert "  export format  csv\n" in described
+
+
+async def test_auditor_reads_names_of_actors_and_downloads_no_file(
+    auditor: UserCli, coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    refused = await auditor.run("export", "download", export["id"])
+    refused.assert_one_line_error("You are auditor, a role that downloads no files")
+    requested = ("audit", "list", *auditor.org, "--event", "export_requested")
+    (event,) = (await auditor.run(*requested, "--json")).json["items"]
+    assert f"  actor          {event['actor_name']} ({event['actor']})\n" in await auditor.print(
+        *requested, "--details"
+    )
+    alone = await auditor.run("report", "changes", export["report_id"], *auditor.org)
+    alone.assert_one_line_error("has one version only, so there is nothing to compare it with")
 
 
 async def _find_address(admin: UserCli, role: str) -> str:
@@ -327,7 +370,7 @@ async def test_deviations_are_selected_by_kind_and_mentor(
     await coordinator.print(*deviations, "--mentor", "åse", "-o", file := empty_folder / "deviations.csv")
     (row,) = csv.DictReader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
     assert row["mentor"] == "Åse Ødegård"
-    none = f"None of the {len(everything)} deviations is of this kind and this mentor.\n"
+    none = f"None of the {len(everything)} deviations is of the kind rejected.\n"
     assert await coordinator.print(*deviations, "--kind", "rejected") == none
     (await coordinator.run(*deviations, "--kind", "wrong")).assert_one_line_error("is not one of 'rejected'")
 

@@ -149,3 +149,18 @@ def test_json_file_must_have_an_object(content: str, message: str, tmp_path: Pat
     (path := tmp_path / "batch.json").write_text(content)
     with pytest.raises(StafettError, match=message):
         read_batch_file(path)
+
+
+def test_unknown_column_is_named_with_the_nearest_known_one() -> None:
+    header = "mentor_id;activity_type;start_at;duration_minutes"
+    fields = [FieldProblem("line:1", "Kolonne 3 har et ukjent navn"), FieldProblem("line:1", "The column x is missing")]
+    error = BatchFile(header.encode(), None).quote_rejected_values(ApiError("Wrong.", 422, fields))
+    named, other = (field.detail for field in error.fields)
+    assert named == "Kolonne 3 har et ukjent navn: the file has 'start_at'; the nearest known one is starts_at"
+    assert other == "The column x is missing"
+
+
+def test_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (file := tmp_path / "batch.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(StafettError, match="an Excel workbook: save it as CSV"):
+        read_batch_file(file)

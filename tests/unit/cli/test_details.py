@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 
 from stafett.cli.bulk import BATCHES
-from stafett.cli.client import ApiClient
+from stafett.cli.client import ApiClient, Json
 from stafett.cli.export import EXPORTS
-from stafett.cli.report import describe_marks
+from stafett.cli.submission import describe_marks
 from stafett.cli.tables import print_details
 
 _ID = "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10"
@@ -38,6 +38,14 @@ class _NoClient(ApiClient):
         """Connect to nothing."""
 
 
+class _Corrections(_NoClient):
+    """An API with a batch that another one corrects."""
+
+    def get(self, path: str, query: object = None) -> Json:  # noqa: ARG002 - the client's own parameters
+        batch_id = path.rpartition("/")[2]
+        return {"id": batch_id, "corrected_by": ["second"] if batch_id == _ID else []}
+
+
 def test_export_is_described_within_80_columns_with_what_is_wrong() -> None:
     details = list(EXPORTS.describe(_EXPORT))
     console = Console(width=80, file=io.StringIO())
@@ -64,8 +72,9 @@ def test_batch_with_failures_names_the_command_that_saves_them() -> None:
     assert len([value for label, value in details if label == "failed"]) == 10
     assert details[-2:] == [("", "and 2 more"), ("to correct", f"stafett bulk failed {_ID} -o failed.csv")]
     assert list(BATCHES.load_details(_NoClient(), job | {"items": [], "counts": {"failed": 0}})) == []
-    corrected = dict(BATCHES.load_details(_NoClient(), job | {"corrected_by": [_ID]}))
-    assert "to correct" not in corrected
+    corrected = list(BATCHES.load_details(_Corrections(), job | {"corrected_by": [_ID]}))
+    assert "to correct" not in dict(corrected)
+    assert corrected[-1] == ("corrected", f"{_ID} was corrected by second too")
 
 
 def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() -> None:
