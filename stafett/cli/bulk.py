@@ -77,7 +77,7 @@ def _describe(job: Json) -> Details:
 
 def _load_item_errors(api: ApiClient, job: Json, file: BatchFile | None = None) -> Details:
     """List the errors of the first items that were not registered, with the names of their peer mentors."""
-    details = [("failed", line) for line in format_item_errors(api, job["items"], file)]
+    details: list[tuple[str, object]] = [("failed", line) for line in format_item_errors(api, job["items"], file)]
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
     if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
@@ -144,7 +144,7 @@ def start(
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
     locale: Annotated[
         Locale, typer.Option("--locale", help="Language of warnings, and of the reasons why items fail.")
-    ] = "en",
+    ] = "nb",
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -156,7 +156,7 @@ def start(
 
     Items that fail or have a warning are named with their line of the file, and with what it has there.
     """
-    batch_file = read_batch_file(file)
+    batch_file = read_batch_file(file, locale)
     content, body = batch_file.content, batch_file.body
     org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
     api = connect(data_dir, user, org)

@@ -94,12 +94,16 @@ def describe_counts(result: Json) -> Details:
     details += [
         (
             "rejected" if failure["is_fatal"] else "warning",
-            f"{failure['failure_reason']} ({failure['affected_count']})",
+            f"{failure['failure_reason']} ({_count_activities(failure['affected_count'])})",
         )
         for failure in failures[:_MAX_FAILURES_SHOWN]
     ]
     hidden = len(failures) - _MAX_FAILURES_SHOWN
     return [*details, ("", f"and {hidden} more kinds")] if hidden > 0 else details
+
+
+def _count_activities(count: int) -> str:
+    return f"{count} {'activity' if count == 1 else 'activities'}"
 
 
 def _format_counts(counts: Mapping[str, int], names: Iterable[str]) -> str:

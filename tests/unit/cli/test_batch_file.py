@@ -164,3 +164,13 @@ def test_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (file := tmp_path / "batch.xlsx").write_bytes(b"PK\x03\x04")
     with pytest.raises(StafettError, match="an Excel workbook: save it as CSV"):
         read_batch_file(file)
+
+
+def test_unknown_mentor_has_the_name_of_the_file_and_the_words_are_in_its_language() -> None:
+    line = f";{_MENTORS[0]};{_CELLS.format(_PAST)};Kari Nordmann"
+    file = BatchFile("\r\n".join([";".join(TEMPLATE_COLUMNS), line]).encode(), None, "nb")
+    (text,) = format_item_errors(_API, _build_result("mentor_not_found")["items"], file)
+    expected = f"linje 2, ref 1, Kari Nordmann: No. Filen har mentor_id '{_MENTORS[0]}'. (mentor_not_found)"
+    assert text == expected
+    warned = _build_result(None, warnings=(("starts_in_future", 1),))
+    assert "Advarsel: Consider this." in format_validation(_API, warned, file)
