@@ -27,7 +27,7 @@ AUDIT_TRAIL_COLUMNS: Columns = {
     "seq": Column(lambda event: event["seq"]),
     "at": Column(lambda event: format_time(event["at"])),
     "event": Column(lambda event: event["event"]),
-    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), min_width=16),
+    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), min_width=16, wraps=True),
     "kind": Column(lambda event: format_words(event["subject_kind"]), drop_order=1),
     "subject": Column(lambda event: event["subject_id"], drop_order=4, is_id=True),
     "status": Column(lambda event: format_status(event["status"] or ""), drop_order=3),

@@ -129,11 +129,9 @@ class BatchFile:
         place, _, name = field.pointer.partition("/")
         number = place.removeprefix(_LINE)
         row = self._rows.get(int(number), {}) if place.startswith(_LINE) and number.isdecimal() else {}
-        return (
-            f"{field.detail.removesuffix('.')}; {self.words.has} {_quote(row[name])}"
-            if _has(row, name)
-            else field.detail
-        )
+        if not _has(row, name):
+            return field.detail
+        return f"{field.detail.removesuffix('.')}; {self.words.has} {_quote(row[name])}"
 
     def _name_column(self, detail: str) -> str:
         """Name the unknown column whose number an error of the header has, and the nearest known one."""
