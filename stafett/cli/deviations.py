@@ -61,7 +61,7 @@ def select_deviations(
 
 
 def describe_selection(kind: DeviationOutcome | None, mentor: str | None) -> str:
-    """Describe which rows are selected, as far as options say it."""
+    """Describe which rows are selected, as far as options specify it."""
     words = (kind and f"of the kind {format_words(kind)}", mentor and f"of a mentor whose name contains '{mentor}'")
     return " and ".join(filter(None, words))
 
