@@ -1,7 +1,7 @@
 """``stafett bulk``: commands for bulk registrations."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -52,6 +52,7 @@ _START_OPTIONS = {
     "/corrects": "--corrects",
 }
 _MAX_CORRECTIONS_SHOWN = 20
+_MAX_PAGE_SIZE = 200
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
@@ -100,6 +101,19 @@ def _describe_chain(api: ApiClient, batch_id: str) -> Details:
     return details
 
 
+def _mark_corrected(api: ApiClient, batches: list[Json], query: Mapping[str, str | int]) -> list[Json]:
+    """Mark the batches that another one corrects, which is newer and can have another status."""
+    if not any(batch["counts"]["failed"] for batch in batches):
+        return batches
+    others = {name: value for name, value in query.items() if name != "status"} | {"page_size": _MAX_PAGE_SIZE}
+    corrected = {batch["corrects"] for batch in api.get(f"/{BULK_RESOURCE}", others)["items"]}
+    return [batch | {"is_corrected": batch["id"] in corrected} for batch in batches]
+
+
+def _format_failed(batch: Json) -> str:
+    return f"{batch['counts']['failed']}{', corrected' if batch.get('is_corrected') else ''}"
+
+
 BATCHES = JobCommands(
     command="bulk",
     noun="batch",
@@ -113,12 +127,13 @@ BATCHES = JobCommands(
         "status": Column(lambda job: format_status(job["status"])),
         "items": Column(lambda job: job["counts"]["total"], drop_order=1),
         "done": Column(lambda job: job["counts"]["registered"]),
-        "failed": Column(lambda job: job["counts"]["failed"]),
+        "failed": Column(_format_failed),
         "created": Column(lambda job: format_time(job["created_at"]), drop_order=4),
     },
     summarise=_summarise,
     describe=_describe,
     load_details=_load_item_errors,
+    complete_items=_mark_corrected,
     cancel_request=("POST", "/cancel"),
 )
 

@@ -57,6 +57,11 @@ class JobCommands:
     load_details: Callable[[ApiClient, Json], Details] = lambda _api, _job: ()
     """Further lines, from other resources."""
 
+    complete_items: Callable[[ApiClient, list[Json], Mapping[str, str | int]], list[Json]] = lambda _api, items, _: (
+        items
+    )
+    """Add to the entries of a list what only other entries have."""
+
     find_export: Callable[[ApiClient, Json], str] = lambda _api, job: str(job["id"])
     """The id of the export whose file the job's is."""
 
@@ -81,8 +86,11 @@ class JobCommands:
         self.print_jobs(connect(data_dir, user, org), as_json, org_id=org, status=status, page_size=limit)
 
     def print_jobs(self, api: ApiClient, as_json: bool, **filters: str | int | None) -> None:
+        query = build_query(**filters)
         with name_options(_LIST_OPTIONS):
-            page = api.get(f"/{self.resource}", build_query(**filters))
+            page = api.get(f"/{self.resource}", query)
+        if not as_json:
+            page["items"] = self.complete_items(api, page["items"], query)
         print_list(page, as_json, self.columns)
 
     def show(

@@ -201,6 +201,7 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     (line,) = csv.DictReader(io.StringIO(content, newline=""), delimiter=";")
     assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
     assert line["error_message"] == "duration_minutes må vere minst 1."
+    assert "corrected" not in await coordinator.print("bulk", "list", *coordinator.org)
     saved = await coordinator.run("bulk", "failed", batch["id"], "-o", file)
     command = f"stafett bulk start {file} --org {coordinator.org[1]} --corrects {batch['id']}"
     assert saved.require_success().stderr == f"When it is corrected: {command}\n"
@@ -208,6 +209,9 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     correction: Json = (await coordinator.run(*command.split()[1:], "--watch", "--json")).json
     assert (correction["status"], correction["corrects"]) == ("completed", batch["id"])
     assert f"corrected by  {correction['id']}" in await coordinator.print("bulk", "show", batch["id"])
+    for options in ((), ("--status", "failed")):
+        listed = (await coordinator.print("bulk", "list", *coordinator.org, *options)).splitlines()
+        assert ["1, corrected" in line for line in listed if line.startswith(batch["id"][:8])] == [True]
     again = await coordinator.run("bulk", "retry", batch["id"], "--watch")
     assert again.exit_code == 3
     assert "tried again as they are, none of them was registered" in again.stdout
