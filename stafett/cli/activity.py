@@ -54,6 +54,12 @@ COLUMNS: Columns = {
 }
 
 
+def _name_type(activity_type: str) -> str:
+    """Name a type in English, beside its code."""
+    names = (info.names["en"] for info in ACTIVITY_TYPES if info.id == activity_type)
+    return " ".join((activity_type, *(f"({name})" for name in names)))
+
+
 @app.command(name="list")
 def list_activities(
     org: OrgOption = "",
@@ -125,7 +131,11 @@ def correct(
     activity_id: ActivityIdArgument,
     activity_type: Annotated[
         str | None,
-        typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(ActivityType)}, or its name in any language."),
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help=f"One of {', '.join(map(_name_type, ActivityType))}, or its name in any language.",
+        ),
     ] = None,
     starts_at: Annotated[
         str | None,
@@ -219,12 +229,6 @@ def _format_value(name: str, value: Any) -> str:
     if name == "activity_type":
         return _name_type(value)
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
-
-
-def _name_type(activity_type: str) -> str:
-    """Name a type in English, beside its code."""
-    names = (info.names["en"] for info in ACTIVITY_TYPES if info.id == activity_type)
-    return " ".join((activity_type, *(f"({name})" for name in names)))
 
 
 def _list_warnings(before: Json, after: Json) -> list[str]:
