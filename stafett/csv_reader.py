@@ -37,6 +37,12 @@ def iterate_rows(
         ) from None
 
 
+def list_column_names(content: bytes) -> list[str]:
+    """List the names of the columns as the header has them."""
+    header = _BoundedLines(_decode(content)).first
+    return [name.strip() for name in next(csv.reader([header], delimiter=_detect_delimiter(header)), [])]
+
+
 class _BoundedLines:
     """The lines of a file; raises ``InvalidRequestError`` for a row or a file that is too long."""
 

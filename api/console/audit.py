@@ -21,6 +21,7 @@ from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
 from api.schemas.audit import EVENT_PATTERN
 from stafett.audit.events import AuditTrailFilter
+from stafett.audit.names import find_actor_id
 from stafett.database.pagination import PageToken
 from stafett.database.tables import AuditEvent
 from stafett.domain.reporting_period import to_first_instant, to_last_instant
@@ -30,7 +31,6 @@ _ID_PATTERN = r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{1,4}){0,6}$"
 """An id, or at least its first eight digits."""
 
 _ACTOR_PREFIX_PATTERN = r"^((user|api_key|system):)?[a-z0-9-]{1,60}$"
-_ACTOR_KINDS = ("user", "api_key")
 _ID_FIELDS = ("report_id", "export_id", "corrects")
 """Details of events that are ids of jobs and reports."""
 
@@ -128,7 +128,5 @@ def _load_page(
 def _list_ids(event: AuditEvent) -> Iterator[UUID]:
     """Yield the ids for which the page shows names: of the subject, of the actor, and in the details."""
     yield event.subject_id
-    kind, _, actor = event.actor.partition(":")
-    texts = [actor] if kind in _ACTOR_KINDS else []
-    texts += [str(event.detail[name]) for name in _ID_FIELDS if name in event.detail]
-    yield from filter(None, map(parse_id, texts))
+    texts = (str(event.detail[name]) for name in _ID_FIELDS if name in event.detail)
+    yield from filter(None, (find_actor_id(event.actor), *map(parse_id, texts)))

@@ -231,7 +231,7 @@ def _send_invitation(services: Services, invitation: Delivery) -> None:
     summary="List an organisation's audit events",
     description=(
         "List the audit trail of the caller's organisation, newest first. An event has ids, codes and numbers, and no "
-        "names or texts."
+        "names or texts; `actor_name` is read from today's members and API keys."
     ),
     dependencies=[require(Permission.READ_AUDIT_TRAIL, _find_own_organisation), limit_large_lists()],
 )
@@ -240,7 +240,9 @@ def list_audit_events(
 ) -> OrganisationAuditPage:
     _find_own_organisation(services, caller, org_id)
     events, token = services.audit_trail.list_events(caller, query.to_filter())
-    return OrganisationAuditPage(items=tuple(map(OrganisationAuditEvent.from_row, events)), next_page_token=token)
+    names = services.audit_names.load_actors(caller, (event.actor for event in events))
+    items = tuple(OrganisationAuditEvent.from_named_row(event, names) for event in events)
+    return OrganisationAuditPage(items=items, next_page_token=token)
 
 
 @router.get(

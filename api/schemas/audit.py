@@ -1,6 +1,7 @@
 """Requests and responses for an organisation's audit trail."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from pydantic import Field
 from api.schemas.exports import AuditEventResource, NextPageToken, Resource
 from stafett.audit.events import AuditTrailFilter
 from stafett.database.pagination import DEFAULT_PAGE_SIZE, PageSize, PageToken
+from stafett.database.tables import AuditEvent
 from stafett.domain.fields import IdPrefix, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 
@@ -65,6 +67,13 @@ class OrganisationAuditEvent(AuditEventResource):
 
     subject_kind: str = Field(description="Kind of the object that the event is about.")
     subject_id: UUID = Field(description="Id of that object.")
+    actor_name: str | None = Field(
+        description="Today's name of the member or the API key that caused the event; the audit trail itself has none."
+    )
+
+    @classmethod
+    def from_named_row(cls, event: AuditEvent, names: Mapping[str, str]) -> Self:
+        return cls.model_validate(event.model_dump() | {"actor_name": names.get(event.actor)})
 
 
 class OrganisationAuditPage(Resource):

@@ -23,6 +23,9 @@ WHERE org_id = :org_id AND id = ANY(:ids) AND deleted_at IS NULL
 """)
 
 
+_ACTOR_KINDS = ("user", "api_key")
+
+
 class SubjectName(NamedTuple):
     """The name of a person or a key, or the type and the start of an activity."""
 
@@ -43,3 +46,18 @@ class AuditNames:
         with self._database.caller_transaction(caller) as session:
             rows = session.execute(_NAMES_QUERY, {"org_id": caller.org_id, "ids": list(ids)}).all()
         return {row.id: SubjectName(row.name, row.starts_at) for row in rows}
+
+    def load_actors(self, caller: Caller, actors: Iterable[str]) -> Mapping[str, str]:
+        """Load the names of actors that are members or API keys; parts of the system have none."""
+        ids = {actor: actor_id for actor in actors if (actor_id := find_actor_id(actor))}
+        names = self.load(caller, set(ids.values()))
+        return {actor: names[actor_id].name for actor, actor_id in ids.items() if actor_id in names}
+
+
+def find_actor_id(actor: str) -> UUID | None:
+    """Find the id of a user or an API key in an actor of the audit trail."""
+    kind, _, identifier = actor.partition(":")
+    try:
+        return UUID(identifier) if kind in _ACTOR_KINDS else None
+    except ValueError:
+        return None

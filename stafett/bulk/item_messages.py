@@ -52,10 +52,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
             "string_type": "must be a text",
             "string_too_short": "is empty",
             "string_too_long": "must have at most {limit} characters",
-            "time_invalid": (
-                "must be a time that exists, in RFC 3339 with its offset, such as 2026-01-31T10:00:00+01:00,"
-                " or in a CSV file a time in Oslo, such as 31.01.2026 10:00"
-            ),
+            "time_invalid": "must be a time that exists, such as 31.01.2026 10:00 or 2026-01-31T10:00:00+01:00",
             "event_id_invalid": "must be the id of an event",
             "more_new_participants": "There cannot be more new participants than participants",
             "invalid": "is not valid",

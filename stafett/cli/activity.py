@@ -1,14 +1,15 @@
 """``stafett activity``: commands for registered activities."""
 
 import json
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.field_errors import name_options
-from stafett.cli.formats import format_time
+from stafett.cli.formats import format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, print_list, print_result
 from stafett.cli.lookup import find_data, is_whole_id, iterate_pages, normalise_short_id, resolve_id
 from stafett.cli.options import (
@@ -23,8 +24,9 @@ from stafett.cli.options import (
     normalise_time,
 )
 from stafett.cli.tables import Column, Columns, Details, print_details
-from stafett.cli.terminal import print_json, require_confirmation
-from stafett.domain.activity import ActivityType
+from stafett.cli.terminal import print_json, print_lines, require_confirmation
+from stafett.domain.activity import ACTIVITY_TYPES, ActivityType
+from stafett.domain.reporting_period import OSLO
 
 app = typer.Typer(name="activity", help="List, correct and delete registered activities.", no_args_is_help=True)
 
@@ -50,6 +52,12 @@ COLUMNS: Columns = {
     "participants": Column(lambda activity: activity["participants"], drop_order=2),
     "place": Column(lambda activity: activity["place"], drop_order=1, min_width=12),
 }
+
+
+def _name_type(activity_type: str) -> str:
+    """Name a type in English, beside its code."""
+    names = (info.names["en"] for info in ACTIVITY_TYPES if info.id == activity_type)
+    return " ".join((activity_type, *(f"({name})" for name in names)))
 
 
 @app.command(name="list")
@@ -123,7 +131,11 @@ def correct(
     activity_id: ActivityIdArgument,
     activity_type: Annotated[
         str | None,
-        typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(ActivityType)}, or its name in any language."),
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help=f"One of {', '.join(map(_name_type, ActivityType))}, or its name in any language.",
+        ),
     ] = None,
     starts_at: Annotated[
         str | None,
@@ -187,12 +199,49 @@ def correct(
         correction["event_id"] = _resolve_event(api, activity, event)
     with name_options(_CORRECTION_OPTIONS):
         tag = api.etag_of(path, {})
+        before = api.get(path)
         corrected = api.put(path, json.dumps(correction).encode(), if_match=tag)
     if api.etag_of(path, {}) == tag:
         print_result(corrected, as_json, f"{_title(corrected)} has these values already.")
     else:
-        lines = (f"{_title(corrected)} is corrected.", *_describe_event(corrected, correction), _NEXT_STEP)
+        for warning in _list_warnings(before, corrected):
+            print_lines(f"Warning: {warning}", err=True)
+        changes = _describe_corrections(before, corrected, correction)
+        lines = (f"{_title(corrected)} is corrected.", *changes, *_describe_event(corrected, correction), _NEXT_STEP)
         print_result(corrected, as_json, *lines)
+
+
+def _describe_corrections(before: Json, after: Json, correction: Json) -> list[str]:
+    """Describe the corrected fields with their values before and after; a note is not shown."""
+    lines = [
+        f"  {format_words(name)}: {_format_value(name, before[name])} → {_format_value(name, after[name])}"
+        for name in correction
+        if name != "event_id" and name in before and before[name] != after[name]
+    ]
+    if "note" in correction:
+        lines.append("  note: none now" if correction["note"] is None else "  note: as given; it is not shown")
+    return lines
+
+
+def _format_value(name: str, value: Any) -> str:
+    if name == "starts_at":
+        return format_time(value)
+    if name == "activity_type":
+        return _name_type(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _list_warnings(before: Json, after: Json) -> list[str]:
+    """List what is unlikely about the corrected start: it is in another base year, or in the future."""
+    if before["starts_at"] == after["starts_at"]:
+        return []
+    old, new = (datetime.fromisoformat(each["starts_at"]).astimezone(OSLO) for each in (before, after))
+    warnings = []
+    if old.year != new.year:
+        warnings.append(f"the activity leaves the base year {old.year} and is in {new.year} now.")
+    if new > datetime.now(UTC):
+        warnings.append("the activity starts in the future now.")
+    return warnings
 
 
 @app.command()
@@ -220,7 +269,7 @@ def describe_activity(activity: Json) -> Details:
     details: list[tuple[str, object]] = [
         ("organisation", activity["org_id"]),
         ("mentor", f"{activity['mentor_name']} ({activity['mentor_id']})"),
-        ("type", activity["activity_type"]),
+        ("type", _name_type(activity["activity_type"])),
         ("start", format_time(activity["starts_at"])),
         ("duration", f"{activity['duration_minutes']} minutes"),
         ("participants", f"{activity['participants']}, of whom {activity['new_participants']} for the first time"),

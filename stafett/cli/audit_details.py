@@ -21,7 +21,8 @@ def list_details(event: Json) -> list[tuple[str, str]]:
     detail: Json = event["detail"]
     if event["event"] == "activity_corrected":
         return [("corrected", ", ".join(format_words(name) for name in sorted(detail)))]
-    return [(format_words(name), _format_value(value)) for name, value in sorted(detail.items())]
+    labels = {"day": "day in UTC"}  # beside times in Europe/Oslo
+    return [(labels.get(name, format_words(name)), _format_value(value)) for name, value in sorted(detail.items())]
 
 
 def _shorten(text: str) -> str:

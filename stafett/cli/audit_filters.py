@@ -73,7 +73,10 @@ def _find_member(api: ApiClient, org: str, address: str) -> str:
     members = _list_if_permitted(api, f"/organisations/{org}/members")
     actor = next((f"user:{member['user_id']}" for member in members if member["address"] == address), None)
     if actor is None:
-        message = f"no member of {org} that you may read has this address; specify user:ID as the list has it"
+        message = (
+            f"{org} has no member with this address, or you may not read its members' addresses;"
+            " specify user:ID as --details has it"
+        )
         raise typer.BadParameter(message, param_hint="'--actor'")
     return actor
 

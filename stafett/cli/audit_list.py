@@ -27,7 +27,7 @@ AUDIT_TRAIL_COLUMNS: Columns = {
     "seq": Column(lambda event: event["seq"]),
     "at": Column(lambda event: format_time(event["at"])),
     "event": Column(lambda event: event["event"]),
-    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), min_width=16),
+    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), min_width=16, wraps=True),
     "kind": Column(lambda event: format_words(event["subject_kind"]), drop_order=1),
     "subject": Column(lambda event: event["subject_id"], drop_order=4, is_id=True),
     "status": Column(lambda event: format_status(event["status"] or ""), drop_order=3),
@@ -46,6 +46,8 @@ _OPTIONS = {
 }
 HELP = (
     "List the audit trail of an organisation, newest first (admins and auditors).\n\n"
+    "`link_issued`: an answer had a link to the file, once per user, file and day, also if it was not used. "
+    "`file_downloaded`: the file was requested, each time, by the console or by a download command.\n\n"
     f"Names of events: {', '.join(AUDIT_EVENT_NAMES)}."
 )
 
@@ -110,12 +112,14 @@ def print_events(
     """Print events as JSON, as a table, or one by one with their details; actors have names except in JSON."""
     if not as_json:
         names = name_actors(api, org, page["items"])
-        page["items"] = [event | {"actor_name": names.get(event["actor"])} for event in page["items"]]
+        page["items"] = [
+            event | {"actor_name": names.get(event["actor"]) or event.get("actor_name")} for event in page["items"]
+        ]
     if with_details and not as_json:
         for event in page["items"]:
             print_details(f"Event {event['seq']} {event['event']}", _describe_event(event))
     if as_json or not with_details or not page["items"]:
-        print_list(page, as_json, columns)
+        print_list(page, as_json, columns, option_for_all="--details")
 
 
 def _describe_event(event: Json) -> Details:

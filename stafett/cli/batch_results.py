@@ -23,7 +23,7 @@ class ItemNames:
 
     def name(self, position: int, item: Json) -> str:
         has_mentor = not item["error"] or item["error"]["code"] != ItemErrorCode.MENTOR_NOT_FOUND
-        mentor = self._load_name(item["mentor_id"]) if has_mentor else None
+        mentor = self._load_name(item["mentor_id"]) if has_mentor else self._file.name_mentor(position)
         return ", ".join(filter(None, (self._file.name_place(position), item["client_ref"], mentor)))
 
     def _load_name(self, mentor_id: str) -> str | None:
@@ -42,7 +42,7 @@ def format_item_errors(api: ApiClient, items: Sequence[Json], file: BatchFile | 
     for position, item in failed[:MAX_ERRORS_SHOWN]:
         error = item["error"]
         values = file.quote_values(position, error["code"]) if file else ""
-        has = f" The file has {values}." if values else ""
+        has = f" {file.words.has.capitalize()} {values}." if file and values else ""
         lines.append(f"{names.name(position, item)}: {error['message']}{has} ({error['code']})")
     return lines
 
@@ -62,7 +62,7 @@ def format_warnings(api: ApiClient, batch: Json, file: BatchFile) -> list[str]:
     """Format the warnings of a batch, each with the lines that it is about."""
     lines = []
     for warning in batch["warnings"]:
-        lines.append(f"Warning: {warning['message']}")
+        lines.append(f"{file.words.warning}: {warning['message']}")
         lines += [f"  {line}" for line in _list_lines(api, warning, batch["items"], file)]
     return lines
 
@@ -89,9 +89,9 @@ def _list_future_starts(api: ApiClient, positions: Sequence[int], items: Sequenc
 
 
 def _name_places(positions: Iterable[int], file: BatchFile) -> str:
-    """Name the lines of one event, such as `one event: lines 2, 3 and 4`."""
+    """Name the lines of one event, such as `one event: lines 2, 3 and 4`, in English as the words around them."""
     places = [file.name_place(position) or "" for position in positions]
-    noun, numbers = places[0].partition(" ")[0], [place.partition(" ")[2] for place in places]
+    noun, numbers = "item" if file.body else "line", [place.partition(" ")[2] for place in places]
     if hidden := len(numbers) - _MAX_LINES_NAMED:
         numbers = numbers if hidden < 0 else [*numbers[:_MAX_LINES_NAMED], f"{hidden} more"]
     return f"one event: {noun}s {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,7 +1,7 @@
 """``stafett bulk``: commands for bulk registrations."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -51,6 +51,8 @@ _START_OPTIONS = {
     "/label": "--label",
     "/corrects": "--corrects",
 }
+_MAX_CORRECTIONS_SHOWN = 20
+_MAX_PAGE_SIZE = 200
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
@@ -76,14 +78,40 @@ def _describe(job: Json) -> Details:
 
 def _load_item_errors(api: ApiClient, job: Json, file: BatchFile | None = None) -> Details:
     """List the errors of the first items that were not registered, with the names of their peer mentors."""
-    details = [("failed", line) for line in format_item_errors(api, job["items"], file)]
+    details: list[tuple[str, object]] = [("failed", line) for line in format_item_errors(api, job["items"], file)]
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
     if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
         details.append(("", "tried again as they are, none of them was registered"))
+    for batch_id in job["corrected_by"]:
+        details += _describe_chain(api, batch_id)
     if job["counts"]["failed"] and not job["corrected_by"]:
         details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
     return details
+
+
+def _describe_chain(api: ApiClient, batch_id: str) -> Details:
+    """Describe a correction that was corrected too, and so on to the last batches."""
+    details: list[tuple[str, object]] = []
+    batches = [batch_id]
+    while batches and len(details) < _MAX_CORRECTIONS_SHOWN:
+        batch = api.get(f"/{BULK_RESOURCE}/{batches.pop(0)}")
+        batches += batch["corrected_by"]
+        details += [("corrected", f"{batch['id']} was corrected by {each} too") for each in batch["corrected_by"]]
+    return details
+
+
+def _mark_corrected(api: ApiClient, batches: list[Json], query: Mapping[str, str | int]) -> list[Json]:
+    """Mark the batches that another one corrects, which is newer and can have another status."""
+    if not any(batch["counts"]["failed"] for batch in batches):
+        return batches
+    others = {name: value for name, value in query.items() if name != "status"} | {"page_size": _MAX_PAGE_SIZE}
+    corrected = {batch["corrects"] for batch in api.get(f"/{BULK_RESOURCE}", others)["items"]}
+    return [batch | {"is_corrected": batch["id"] in corrected} for batch in batches]
+
+
+def _format_failed(batch: Json) -> str:
+    return f"{batch['counts']['failed']}{', corrected' if batch.get('is_corrected') else ''}"
 
 
 BATCHES = JobCommands(
@@ -99,12 +127,13 @@ BATCHES = JobCommands(
         "status": Column(lambda job: format_status(job["status"])),
         "items": Column(lambda job: job["counts"]["total"], drop_order=1),
         "done": Column(lambda job: job["counts"]["registered"]),
-        "failed": Column(lambda job: job["counts"]["failed"]),
+        "failed": Column(_format_failed),
         "created": Column(lambda job: format_time(job["created_at"]), drop_order=4),
     },
     summarise=_summarise,
     describe=_describe,
     load_details=_load_item_errors,
+    complete_items=_mark_corrected,
     cancel_request=("POST", "/cancel"),
 )
 
@@ -130,7 +159,7 @@ def start(
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
     locale: Annotated[
         Locale, typer.Option("--locale", help="Language of warnings, and of the reasons why items fail.")
-    ] = "en",
+    ] = "nb",
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -142,7 +171,7 @@ def start(
 
     Items that fail or have a warning are named with their line of the file, and with what it has there.
     """
-    batch_file = read_batch_file(file)
+    batch_file = read_batch_file(file, locale)
     content, body = batch_file.content, batch_file.body
     org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
     api = connect(data_dir, user, org)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_DETAILS = 10
 OPERATOR_NAME = "an operator"
+_ME, _PERMISSION_DENIED = "/me", "permission_denied"
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
@@ -112,6 +113,12 @@ class ApiClient:
         """Fetch a response that is not JSON."""
         return self._request("GET", path, params=dict(query or {})).content
 
+    def request_file_url(self, export_id: str) -> str:
+        """Request the address of an export's file, which is recorded in the audit trail as a download."""
+        path = f"/bufdir-exports/{export_id}/file"
+        url: str = self._request("GET", path, expected=httpx.codes.SEE_OTHER).headers["Location"]
+        return url
+
     def put(self, path: str, content: bytes, *, if_match: str | None) -> Json:
         """Send a JSON body without changing it."""
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
@@ -156,15 +163,25 @@ class ApiClient:
         body: Json = self._request(method, path, **options).json()
         return body
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, *, expected: int | None = None, **options: Any) -> httpx.Response:
+        """Send a request; every status but that of a success, or the expected one, is an error."""
         with _translate_transport_errors(f"the API at {self._url}"):
             response = self._http.request(method, path, **options)
-        if response.is_success:
+        if response.is_success if expected is None else response.status_code == expected:
             return response
         problem = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:
             raise ApiUnavailableError(problem.message, _parse_retry_after(response.headers.get("Retry-After", "")))
+        if problem.code == _PERMISSION_DENIED and path != _ME:
+            problem = problem._replace(message=f"{problem.message}{self._describe_role()}")
         raise ApiError(problem.message, response.status_code, problem.fields, problem.code, problem.detail)
+
+    def _describe_role(self) -> str:
+        """Describe the caller's role, for a request that a role is not permitted."""
+        with suppress(ApiError, KeyError):
+            me = self.get(_ME)
+            return f" Your role in {me['org_id']} is {me['role']}." if me["org_id"] else f" Your role is {me['role']}."
+        return ""
 
 
 @contextmanager

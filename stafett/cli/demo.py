@@ -17,6 +17,7 @@ from rich.console import Console
 from stafett.cli.client import Json, connect
 from stafett.cli.demo_bulk import run_bulk_demo
 from stafett.cli.jobs import download_job_file
+from stafett.cli.reexport import find_result_export
 from stafett.cli.terminal import make_console, make_table, print_lines
 from stafett.cli.verify import RecordedFile, verify_file
 from stafett.cli.watch import watch_job
@@ -89,7 +90,7 @@ def _run_export(data_dir: Path, org: str, output: Path) -> tuple[tuple[str, ...]
     seconds = time.monotonic() - started
     if job["status"] != "completed":
         raise StafettError(f"The export for {org} ended with status {job['status']}: {job['error']}.")
-    file = download_job_file(api, job, str(output), force=True, quiet=False)
+    file = download_job_file(api, job, job["id"], str(output), force=True, quiet=False)
     verification = verify_file(file, job["id"], lambda _: RecordedFile(job["id"], job["file"]))
     if verification.findings:
         raise StafettError(f"{file} does not match its export: {' '.join(verification.findings)}")
@@ -106,9 +107,8 @@ def _run_reexport(data_dir: Path, org: str, report_id: str, output: Path) -> tup
     if job["status"] != "completed":
         raise StafettError(f"The re-export for {org} ended with status {job['status']}: {job['error']}.")
     name = Path(job["file"]["name"])
-    file = download_job_file(
-        api, job, str(output / f"{name.stem}-version-{job['file_version']}{name.suffix}"), force=True, quiet=False
-    )
+    target = output / f"{name.stem}-version-{job['file_version']}{name.suffix}"
+    file = download_job_file(api, job, find_result_export(api, job), str(target), force=True, quiet=False)
     if file.read_bytes() != (output / name).read_bytes():
         raise StafettError(f"{file} is not identical to {name}.")
     return _result_row(

@@ -32,7 +32,7 @@ _COLUMNS: Columns = {
     "outcome": Column(lambda row: format_words(row["outcome"])),
     "mentor": Column(itemgetter("mentor"), min_width=12),
     "place": Column(itemgetter("place"), drop_order=2),
-    "problem": Column(itemgetter("problem"), min_width=20),
+    "problem": Column(itemgetter("problem"), min_width=20, wraps=True),
     "sheet": Column(itemgetter("sheet"), drop_order=1),
     "activity_id": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }
@@ -60,6 +60,12 @@ def select_deviations(
     ]
 
 
+def describe_selection(kind: DeviationOutcome | None, mentor: str | None) -> str:
+    """Describe which rows are selected, as far as options specify it."""
+    words = (kind and f"of the kind {format_words(kind)}", mentor and f"of a mentor whose name contains '{mentor}'")
+    return " and ".join(filter(None, words))
+
+
 def print_deviations(
     rows: Sequence[dict[str, str]],
     console: Console | None = None,
@@ -67,19 +73,19 @@ def print_deviations(
     report_id: str | None = None,
     limit: int | None = MAX_ROWS_SHOWN,
     total: int = 0,
+    selection: str = "",
 ) -> None:
     """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands.
 
-    The rows can be a selection of the `total`.
+    The rows can be a selection of the `total`, such as "of this kind".
     """
     if not rows:
-        none = f"None of the {total} deviations is of this kind and this mentor." if total else "No deviations."
-        print_lines(none)
+        print_lines(f"None of the {total} deviations is {selection}." if total else "No deviations.")
         return
     console = console or make_console()
     for line in _describe_problems(rows):
         console.print(line, soft_wrap=True)
-    print_table(rows[:limit], _COLUMNS, console)
+    print_table(rows[:limit], _COLUMNS, console, option_for_all="--output FILE")
     if limit is not None and len(rows) > limit:
         hint = f"{len(rows) - limit} more: --all prints them, --output FILE writes them as CSV."
         console.print(hint, soft_wrap=True)

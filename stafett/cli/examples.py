@@ -51,6 +51,7 @@ EXAMPLES: Mapping[str, str] = {
     "report show": f"{_ID} --org nhf",
     "report download": f"{_ID} --org nhf --version 2",
     "report changes": f"{_ID} --org nhf --from 1 --to 2 --output changes.csv",
+    "report not-submitted": f"{_ID} --org nhf --version 1",
     "report submitted": f"{_ID} --org nhf --at 15.09.2026 --reference 'Bufdir 26/1234'",
     "notification list": "--org nhf --unread",
     "notification read": f"{_ID} --org nhf",

@@ -15,6 +15,7 @@ from stafett.cli.deviations import (
     MAX_ROWS_SHOWN,
     KindOption,
     MentorOption,
+    describe_selection,
     print_deviations,
     select_deviations,
 )
@@ -93,12 +94,16 @@ def describe_counts(result: Json) -> Details:
     details += [
         (
             "rejected" if failure["is_fatal"] else "warning",
-            f"{failure['failure_reason']} ({failure['affected_count']})",
+            f"{failure['failure_reason']} ({_count_activities(failure['affected_count'])})",
         )
         for failure in failures[:_MAX_FAILURES_SHOWN]
     ]
     hidden = len(failures) - _MAX_FAILURES_SHOWN
     return [*details, ("", f"and {hidden} more kinds")] if hidden > 0 else details
+
+
+def _count_activities(count: int) -> str:
+    return f"{count} {'activity' if count == 1 else 'activities'}"
 
 
 def _format_counts(counts: Mapping[str, int], names: Iterable[str]) -> str:
@@ -228,7 +233,8 @@ def deviations(
         print_json({"items": rows})
     else:
         limit = None if show_all else MAX_ROWS_SHOWN
-        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows))
+        selection = describe_selection(kind, mentor)
+        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows), selection=selection)
 
 
 @app.command(name="audit")

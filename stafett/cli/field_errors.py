@@ -25,5 +25,6 @@ def name_options(option_by_pointer: Mapping[str, str]) -> Iterator[None]:
         if not error.fields or not all(field.pointer in option_by_pointer for field in error.fields):
             raise
         option = option_by_pointer[error.fields[0].pointer]
-        message = "; ".join(f"{field.detail.removesuffix('.')} ({field.pointer})" for field in error.fields)
+        details = [(field.detail.removesuffix("."), option_by_pointer[field.pointer]) for field in error.fields]
+        message = "; ".join(detail if each == option else f"{detail} ({each})" for detail, each in details)
         raise typer.BadParameter(message, param_hint=f"'{option}'") from None

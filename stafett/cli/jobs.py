@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -19,11 +20,13 @@ from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgO
 from stafett.cli.tables import Columns, Details, print_details, print_table
 from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
-from stafett.domain.errors import StafettError
+from stafett.domain.errors import PermissionDeniedError, StafettError
+from stafett.domain.membership import Role
 
 EXIT_NOT_SUCCESSFUL = 3
 _MAX_PAGE_SIZE = 200
 _HANDED_IN = "handed_in"
+_DOWNLOADING_ROLES = (Role.COORDINATOR, Role.ADMIN)
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the job, {ID_HELP}.")]
@@ -54,6 +57,14 @@ class JobCommands:
     load_details: Callable[[ApiClient, Json], Details] = lambda _api, _job: ()
     """Further lines, from other resources."""
 
+    complete_items: Callable[[ApiClient, list[Json], Mapping[str, str | int]], list[Json]] = lambda _api, items, _: (
+        items
+    )
+    """Add to the entries of a list what only other entries have."""
+
+    find_export: Callable[[ApiClient, Json], str] = lambda _api, job: str(job["id"])
+    """The id of the export whose file the job's is."""
+
     name_file: Callable[[Json], str] = lambda job: str(job["file"]["name"])
     """The name of the downloaded file."""
 
@@ -75,8 +86,11 @@ class JobCommands:
         self.print_jobs(connect(data_dir, user, org), as_json, org_id=org, status=status, page_size=limit)
 
     def print_jobs(self, api: ApiClient, as_json: bool, **filters: str | int | None) -> None:
+        query = build_query(**filters)
         with name_options(_LIST_OPTIONS):
-            page = api.get(f"/{self.resource}", build_query(**filters))
+            page = api.get(f"/{self.resource}", query)
+        if not as_json:
+            page["items"] = self.complete_items(api, page["items"], query)
         print_list(page, as_json, self.columns)
 
     def show(
@@ -152,9 +166,8 @@ class JobCommands:
         as_json: JsonOption = False,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id)
-        target = download_job_file(
-            api, job, output, force=force, quiet=as_json, name=self.name_file(job) if job["file"] else ""
-        )
+        export_id, name = (self.find_export(api, job), self.name_file(job)) if job["file"] else ("", "")
+        target = download_job_file(api, job, export_id, output, force=force, quiet=as_json, name=name)
         size = format_size(job["file"]["size_bytes"])
         print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({size})")
 
@@ -167,9 +180,10 @@ class JobCommands:
         except ApiError as error:
             if error.code != _HANDED_IN:
                 raise
+            reason = error.detail.partition(" To confirm it")[0]
             if yes:
-                raise StafettError(f"{error.detail} Use --confirm-handed-in to delete it all the same.") from None
-            require_confirmation(f"{error.detail} Delete it all the same?")
+                raise StafettError(f"{reason} Use --confirm-handed-in to delete it all the same.") from None
+            require_confirmation(f"{reason} Delete it all the same?")
             api.delete(self._path(job), {"confirm": _HANDED_IN})
         print_lines(f"{self.title(job)} is deleted.")
 
@@ -225,12 +239,12 @@ def build_query(**filters: str | int | None) -> dict[str, str | int]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def print_list(page: Json, as_json: bool, columns: Columns) -> None:
+def print_list(page: Json, as_json: bool, columns: Columns, *, option_for_all: str = "--json") -> None:
     """Print a page as JSON or as a table."""
     if as_json:
         print_json(page)
         return
-    print_table(page["items"], columns)
+    print_table(page["items"], columns, option_for_all=option_for_all)
     if page.get("next_page_token"):
         print_lines("There are more entries: --limit is how many are printed.", err=True)
 
@@ -252,9 +266,17 @@ def describe_result(job: Json) -> Details:
     return details
 
 
-def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, quiet: bool, name: str = "") -> Path:
-    """Save a finished job's file, under its own name or `name` unless `output` names a file."""
+def download_job_file(
+    api: ApiClient, job: Json, export_id: str, output: str, *, force: bool, quiet: bool, name: str = ""
+) -> Path:
+    """Save a finished job's file, which is that of an export, and have the download recorded in the audit trail.
+
+    The file gets its own name or `name`, unless `output` names a file.
+    """
     if not job["download_url"]:
+        role = api.get("/me")["role"] if job["file"] else None
+        if role and role not in _DOWNLOADING_ROLES:
+            raise PermissionDeniedError(f"You are {role}, a role that downloads no files; coordinators and admins do.")
         raise StafettError(f"Job {job['id']} has no file that you can download; its status is {job['status']}.")
     target = Path(output)
     try:
@@ -267,5 +289,16 @@ def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, qu
         raise StafettError(f"{target} already exists; use --force to overwrite it.")
     with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task(target.name, total=job["file"]["size_bytes"])
-        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: progress.advance(task, size))
+        url = _request_file_url(api, job, export_id)
+        api.download(url, target, job["file"]["sha256"], lambda size: progress.advance(task, size))
     return target
+
+
+def _request_file_url(api: ApiClient, job: Json, export_id: str) -> str:
+    """Request the address of the export's file, or the job's own if an administrator has replaced a missing file."""
+    try:
+        return api.request_file_url(export_id)
+    except ApiError as error:
+        if error.status != HTTPStatus.GONE:
+            raise
+        return str(job["download_url"])

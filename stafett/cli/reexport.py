@@ -11,7 +11,8 @@ from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result
 from stafett.cli.lookup import find_data, is_whole_id
 from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.report import describe_change, require_version
+from stafett.cli.report import describe_change
+from stafett.cli.submission import require_version
 from stafett.cli.tables import Column, Details
 from stafett.domain.export import CsvProfile, ExportFormat, Locale
 from stafett.domain.file_versions import name_version
@@ -70,6 +71,12 @@ def _load_version(api: ApiClient, job: Json) -> Details:
     return [("format", export_format), *([("change", change)] if change else [])]
 
 
+def find_result_export(api: ApiClient, job: Json) -> str:
+    """Find the export whose file is the version of the report that the re-export has made."""
+    report = api.get(f"/reports/{job['report_id']}")
+    return next(str(each["export_id"]) for each in report["files"] if each["version"] == job["file_version"])
+
+
 REEXPORTS = JobCommands(
     command="reexport",
     noun="re-export",
@@ -90,6 +97,7 @@ REEXPORTS = JobCommands(
     describe=_describe,
     load_details=_load_version,
     cancel_request=("DELETE", ""),
+    find_export=find_result_export,
     name_file=lambda job: name_version(job["file"]["name"], job["file_version"]),
 )
 

@@ -1,8 +1,5 @@
 """``stafett report``: commands for the report history and for submissions to Bufdir."""
 
-import json
-from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -11,32 +8,31 @@ import typer
 from stafett.cli.client import Json, connect
 from stafett.cli.csv_files import read_csv_rows, save_csv
 from stafett.cli.field_errors import name_options
-from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
+from stafett.cli.formats import format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, print_list, print_result
 from stafett.cli.lookup import find_data
 from stafett.cli.options import (
-    ID_HELP,
     DataDirOption,
     JsonOption,
     OptionalOrgOption,
     OrgOption,
     UserOption,
-    normalise_instant,
+)
+from stafett.cli.report_changes import CHANGE_COLUMNS
+from stafett.cli.submission import (
+    ReportIdArgument,
+    describe_storage,
+    format_mark,
+    mark_submitted,
+    require_version,
+    unmark_submitted,
 )
 from stafett.cli.tables import Column, Columns, Details, print_details, print_table
 from stafett.cli.terminal import print_json, print_lines
-from stafett.domain.errors import NotFoundError
+from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.domain.file_versions import name_version
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
-
-ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the report, {ID_HELP}.")]
-_SUBMISSION_OPTIONS = {
-    "/submitted_at": "--at",
-    "/submitted_reference": "--reference",
-    "/version": "--version",
-    "/grant_year": "--grant-year",
-}
 
 COLUMNS: Columns = {
     "id": Column(lambda report: report["id"], is_id=True),
@@ -46,18 +42,6 @@ COLUMNS: Columns = {
     "versions": Column(lambda report: len(report["files"])),
     "submitted": Column(lambda report: format_time(report["submitted_at"])[:10] or "no"),
     "reference": Column(lambda report: report["submitted_reference"], drop_order=2, min_width=12),
-}
-CHANGE_COLUMNS: Columns = {
-    "change": Column(itemgetter("change")),
-    "date": Column(itemgetter("date")),
-    "mentor": Column(itemgetter("mentor"), min_width=12),
-    "place": Column(itemgetter("place"), drop_order=2, min_width=10),
-    "row before": Column(itemgetter("row_before"), drop_order=4),
-    "row after": Column(itemgetter("row_after")),
-    "counts": Column(lambda row: f"{row['counted_before'] or '-'} → {row['counted_after'] or '-'}"),
-    "differences": Column(itemgetter("differences"), min_width=20),
-    "sheet": Column(lambda row: row["sheet_after"] or row["sheet_before"], drop_order=1),
-    "activity": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }
 
 
@@ -114,19 +98,10 @@ def download(
         raise NotFoundError(f"The file of version {number} has been removed from storage.")
     export = api.get(f"/bufdir-exports/{chosen['export_id']}")
     name = name_version(chosen["file"]["name"], number)
-    target = download_job_file(api, export, output, force=force, quiet=as_json, name=name)
+    target = download_job_file(api, export, export["id"], output, force=force, quiet=as_json, name=name)
     print_result(
         {"path": str(target), **chosen["file"]}, as_json, f"{target} ({format_size(chosen['file']['size_bytes'])})"
     )
-
-
-def require_version(report: Json, number: int) -> Json:
-    """Return a version of the report; raise a usage error that names the versions if there is no such one."""
-    version: Json | None = next((each for each in report["files"] if each["version"] == number), None)
-    if version is None:
-        versions = f"versions 1 to {len(report['files'])}" if len(report["files"]) > 1 else "version 1 only"
-        raise typer.BadParameter(f"there is no such version; the report has {versions}", param_hint="'--version'")
-    return version
 
 
 @app.command()
@@ -146,6 +121,11 @@ def changes(
 ) -> None:
     """List the activities that a new version of a report added, removed or changed."""
     api, report = find_data(data_dir, user, org, "reports", report_id)
+    for option, number in (("--from", before), ("--to", after)):
+        if number is not None:
+            require_version(report, number, option)
+    if len(report["files"]) == 1:
+        raise InvalidStateError(f"Report {report['id']} has one version only, so there is nothing to compare it with.")
     with name_options({"query:from": "--from", "query:to": "--to"}):
         query = {name: str(number) for name, number in (("from", before), ("to", after)) if number is not None}
         content = api.get_bytes(f"/reports/{report['id']}/changes.csv", query)
@@ -156,92 +136,23 @@ def changes(
     elif as_json:
         print_json({"items": rows})
     elif rows:
-        print_table(rows, CHANGE_COLUMNS)
+        print_table(rows, CHANGE_COLUMNS, option_for_all="--output FILE")
     else:
         print_lines("The two versions have the same activities, with the same outcomes.")
 
 
-@app.command(name="submitted")
-def mark_submitted(
-    report_id: ReportIdArgument,
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Version that was handed in. Default: the newest.")
-    ] = None,
-    submitted_at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time. Default: now.",
-            callback=normalise_instant,
-        ),
-    ] = None,
-    grant_year: Annotated[
-        int | None,
-        typer.Option("--grant-year", help="Grant year of the application. Default: the period's year plus two."),
-    ] = None,
-    reference: Annotated[str | None, typer.Option("--reference", help="Bufdir's reference for the submission.")] = None,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, before = find_data(data_dir, user, org, "reports", report_id, is_change=True)
-    path = f"/reports/{before['id']}"
-    if version is not None:
-        require_version(before, version)
-    submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
-    fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
-    body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
-    with name_options(_SUBMISSION_OPTIONS):
-        report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
-    title = (
-        f"Version {report['submitted_version']} of report {report['id']} ({report['org_id']}, {format_period(report)})"
-    )
-    label, value = _describe_storage(report)
-    storage = f"Its file is stored until {value}." if label == "stored until" else "Its file has been deleted."
-    submission = f"is recorded as submitted at {format_time(report['submitted_at'])}."
-    if datetime.fromisoformat(report["submitted_at"]) > datetime.now(UTC):
-        submission += " This day is in the future: correct it if it is mistyped."
-    marks = describe_marks(before, report, is_chosen=version is not None)
-    print_result(report, as_json, f"{title} {submission} {storage}", *marks)
-
-
-def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:
-    """Describe which of the versions is marked now, and which one was before, if it was another one."""
-    marked, earlier = after["submitted_version"], before["submitted_version"]
-    choice = "" if is_chosen or len(after["files"]) == 1 else " It is the newest, because --version was not given."
-    lines = [f"The report has {len(after['files'])} versions; version {marked} is marked now.{choice}"]
-    if earlier not in {None, marked}:
-        reference = after["submitted_reference"] or "no reference"
-        lines.append(
-            f"Version {earlier} was marked before ({_format_mark(before)}), and its file stays protected. "
-            f"Version {marked} has a day and a reference of its own: {reference}."
-        )
-    return lines if len(after["files"]) > 1 else []
+app.command(name="submitted")(mark_submitted)
+app.command(name="not-submitted")(unmark_submitted)
 
 
 def _describe_submission(report: Json) -> Details:
     if not report["submitted_at"]:
         return [("submitted", "no")]
     return [
-        ("submitted", f"version {report['submitted_version']}, {_format_mark(report)}"),
+        ("submitted", f"version {report['submitted_version']}, {format_mark(report)}"),
         ("grant year", report["grant_year"]),
-        _describe_storage(report),
+        describe_storage(report),
     ]
-
-
-def _format_mark(submitted: Json) -> str:
-    """Format when a report or one of its versions was submitted, and under which reference."""
-    return f"{format_time(submitted['submitted_at'])}, {submitted['submitted_reference'] or 'without a reference'}"
-
-
-def _describe_storage(report: Json) -> tuple[str, object]:
-    """Describe until when the file of the submitted version is stored, or when it was deleted."""
-    removed_at = report["files"][report["submitted_version"] - 1]["removed_at"]
-    if removed_at:
-        return "deleted", f"{format_time(removed_at)}; its name, size and hashes are below"
-    return "stored until", format_day(report["retained_until"])
 
 
 def describe_change(change: Json | None) -> str | None:
@@ -268,7 +179,7 @@ def _describe_version(version: Json) -> Details:
     if version["removed_at"]:
         details.append(("removed from storage", format_time(version["removed_at"])))
     if version["submitted_at"]:
-        details.append(("submitted", _format_mark(version)))
+        details.append(("submitted", format_mark(version)))
     if change := describe_change(version["change"]):
         details.append(("change", change))
     return [*details, ("export", version["export_id"])]

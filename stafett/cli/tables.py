@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: no cell is wrapped, and a narrow terminal has only what distinguishes the entries."""
+"""Tables that fit the terminal: a narrow one has only what distinguishes the entries, and few cells are wrapped."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +27,9 @@ class Column:
     min_width: int | None = None
     """The width to which long cells may be cut, with an ellipsis; None for cells that are never cut."""
 
+    wraps: bool = False
+    """Whether long cells continue on the next line instead of being cut."""
+
     is_id: bool = False
     """Whether the cells are ids, which a narrow terminal has in the short form that commands accept."""
 
@@ -38,8 +41,10 @@ Details = Sequence[tuple[str, object]]
 """Labels and values of one resource; the label is empty for a value that continues the one above."""
 
 
-def print_table(items: Sequence[Any], columns: Columns, console: Console | None = None) -> None:
-    """Print one line per item, and on standard error which columns are missing, or that there is no item."""
+def print_table(
+    items: Sequence[Any], columns: Columns, console: Console | None = None, *, option_for_all: str = "--json"
+) -> None:
+    """Print the items, and on standard error which columns are missing and which option has them, or that none is."""
     console = console or make_console()
     cells = {heading: [_to_text(column.format_cell(item)) for item in items] for heading, column in columns.items()}
     widths = _measure_all(columns, cells)
@@ -49,18 +54,22 @@ def print_table(items: Sequence[Any], columns: Columns, console: Console | None 
     shown, dropped = _choose_columns(_list_by_drop_order(columns, cells), widths, console.width)
     final_widths = _cut_widths([widths[heading] for heading in shown], console.width)
     fitted = [
-        (*_fit([Text(heading, style="bold")], width), *_fit(cells[heading], width))
+        [_fit([Text(heading, style="bold")], width), *_arrange(cells[heading], columns[heading], width, console)]
         for heading, width in zip(shown, final_widths, strict=True)
     ]
     for row in zip(*fitted, strict=True):
-        line = _SPACE.join(row)
-        line.rstrip()
-        console.print(line, soft_wrap=True)
+        blank_cells = [Text(" " * width) for width in final_widths]
+        for index in range(max(map(len, row))):
+            line = _SPACE.join(
+                cell[index] if index < len(cell) else blank for cell, blank in zip(row, blank_cells, strict=True)
+            )
+            line.rstrip()
+            console.print(line, soft_wrap=True)
     if not items:
         make_console(stderr=True).print("There are no entries.")
     elif dropped:
         names = ", ".join(_name_dropped(heading, cells[heading]) for heading in dropped)
-        make_console(stderr=True).print(f"Not shown at this width: {names}. --json has everything.")
+        make_console(stderr=True).print(f"Not shown at this width: {names}. {option_for_all} has everything.")
 
 
 def _shorten_ids(cells: Sequence[Text]) -> list[Text]:
@@ -129,6 +138,14 @@ def _cut_widths(widths: Sequence[_Widths], width: int) -> list[int]:
 def _total(widths: Iterable[int]) -> int:
     all_widths = list(widths)
     return sum(all_widths) + _SPACE.cell_len * (len(all_widths) - 1)
+
+
+def _arrange(cells: Sequence[Text], column: Column, width: int, console: Console) -> list[list[Text]]:
+    """Arrange each cell on its lines: several if the column wraps, and one otherwise."""
+    if not column.wraps:
+        return [[cell] for cell in _fit(cells, width)]
+    lines = [list(cell.wrap(console, width)) or [Text()] for cell in cells]
+    return [[fit for line in each for fit in _fit([line], width)] for each in lines]
 
 
 def _fit(cells: Sequence[Text], width: int) -> list[Text]:

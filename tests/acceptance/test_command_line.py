@@ -314,7 +314,7 @@ async def test_unknown_or_invalid_id_is_a_one_line_error(dev_stack: DevStack, ex
 
 async def test_rejected_request_names_the_invalid_field(dev_stack: DevStack) -> None:
     args = ("export", "start", "--org", "nhf", "--start", "2026-02-30", "--end", "2026-12-31", "--json")
-    (await dev_stack.run(*args)).assert_one_line_error("/reporting_period/start")
+    (await dev_stack.run(*args)).assert_one_line_error("Invalid value for '--start': expected a date")
 
 
 async def test_seeding_a_development_stack_ignores_settings_of_the_environment(dev_stack: DevStack) -> None:

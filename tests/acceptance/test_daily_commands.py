@@ -46,6 +46,11 @@ def admin(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
     return UserCli(dev_stack, tenant, tokens, Role.ADMIN)
 
 
+@pytest.fixture
+def auditor(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
+    return UserCli(dev_stack, tenant, tokens, Role.AUDITOR)
+
+
 async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its_own(
     coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
 ) -> None:
@@ -72,7 +77,8 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     assert "Åse Ødegård" in line
     (row,) = (await coordinator.run(*changes, "--from", "1", "--to", "2", "--json")).json["items"]
     assert (row["change"], row["row_before"]) == ("added", "")
-    (await coordinator.run(*changes, "--to", "9")).assert_one_line_error("'--to'")
+    unknown = "'--to': there is no such version; the report has versions 1 to 2"
+    (await coordinator.run(*changes, "--to", "9")).assert_one_line_error(unknown)
     saved = await coordinator.print(*changes, "-o", empty_folder / "changes.csv")
     assert saved == f"{empty_folder / 'changes.csv'} (1 activities)\n"
     (empty_folder / "changes.csv").unlink()
@@ -80,21 +86,45 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
         await coordinator.print("report", *command, *coordinator.org, "-o", f"{empty_folder}/")
     name = Path(export["file"]["name"])
     assert _list_names(empty_folder) == {name.name, f"{name.stem}-version-2{name.suffix}"}
-    submitted = await coordinator.print(
-        "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2026"
-    )
-    assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
-    assert "version 2 is marked now. It is the newest, because --version was not given." in submitted
-    assert "in the future" not in submitted
-    first = await coordinator.print("report", "submitted", export["report_id"], *coordinator.org, "--version", "1")
-    assert "Version 2 was marked before (01.02.2026, without a reference)" in first
-    in_the_future = (datetime.now(UTC) + timedelta(days=2)).strftime("%d.%m.%Y")
-    assert "This day is in the future: correct it if it is mistyped." in await coordinator.print(
-        "report", "submitted", export["report_id"], *coordinator.org, "--at", in_the_future, "--version", "2"
-    )
+    await coordinator.print("reexport", "download", reexport["id"], "-o", f"{empty_folder}/", "--force")
+    child_events = await coordinator.print("export", "audit", reexport["export_id"])
+    assert child_events.count("file_downloaded") == 2
     events = await coordinator.print("export", "audit", export_id)
+    assert events.count("file_downloaded") == 1
     assert "initialised" in events
     assert "completed" in events
+
+
+async def test_hand_ins_are_recorded_corrected_and_taken_back(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    reexport = ("reexport", "start", export["report_id"], "--source", "same_snapshot", "--watch")
+    await coordinator.print(*reexport)
+    mark = ("report", "submitted", export["report_id"], *coordinator.org)
+    result = (await coordinator.run(*mark, "--at", "1.2.2026")).require_success()
+    submitted = result.stdout
+    assert "Warning: This day is before the end of the period, 31.12.2026." in result.stderr
+    assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
+    assert "version 2 is marked now. It is the newest, because --version was not given." in submitted
+    assert "in the future" not in submitted + result.stderr
+    again = await coordinator.print(*mark, "--reference", "Bufdir 27/1")
+    assert "is recorded as submitted at 01.02.2026 00:00." in again
+    assert "Recorded for version 2 before: 01.02.2026 00:00, without a reference." in again
+    await coordinator.print(*mark, "--reference", "Bufdir 27/1", "--version", "2")
+    first = await coordinator.print(*mark, "--version", "1")
+    assert "Version 2 was marked before (01.02.2026 00:00, Bufdir 27/1)" in first
+    in_the_future = (datetime.now(UTC) + timedelta(days=2)).strftime("%d.%m.%Y")
+    result = await coordinator.run(*mark, "--at", in_the_future, "--version", "2")
+    assert "Warning: This day is in the future." in result.require_success().stderr
+    withdraw = ("report", "not-submitted", export["report_id"], *coordinator.org)
+    withdrawn = await coordinator.print(*withdraw, "--version", "2")
+    assert re.search(r"Version 2 of .* is no longer recorded as submitted; it was: .*, Bufdir 27/1\.\n", withdrawn)
+    assert "Version 1 is still recorded as submitted" in withdrawn
+    (await coordinator.run(*withdraw, "--version", "2")).assert_one_line_error("is not recorded as submitted")
+    assert "Version 1 of " in await coordinator.print(*withdraw)
+    (await coordinator.run(*withdraw)).assert_one_line_error("No version of report")
 
 
 async def test_preview_prints_rows_as_in_the_file_also_with_a_mapping_that_is_not_stored(
@@ -158,19 +188,20 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     validated = await coordinator.print("bulk", "start", file, *coordinator.org, "--validate-only")
     assert validated == "1 of 1 items would register, 0 would fail.\n"
     fill(0)
-    validation = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only")
+    validation = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only", "--locale", "en")
     assert validation.exit_code == 3
     assert "0 of 1 items would register, 1 would fail." in validation.stdout
     assert f"  line 2, {mentor}, Åse Ødegård: duration_minutes must be at least 1. The file has" in validation.stdout
     assert "The file has duration_minutes '0'. (invalid_activity)" in validation.stdout
-    in_norwegian = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only", "--locale", "nb")
-    assert "duration_minutes må være minst 1." in in_norwegian.stdout
+    in_norwegian = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only")
+    assert f"  linje 2, {mentor}, Åse Ødegård: duration_minutes må være minst 1. Filen har" in in_norwegian.stdout
     batch: Json = (await coordinator.run("bulk", "start", file, *coordinator.org, "--watch", "--json")).json
     assert batch["status"] == "failed"
     content = await coordinator.print("bulk", "failed", batch["id"], "--locale", "nn")
     (line,) = csv.DictReader(io.StringIO(content, newline=""), delimiter=";")
     assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
     assert line["error_message"] == "duration_minutes må vere minst 1."
+    assert "corrected" not in await coordinator.print("bulk", "list", *coordinator.org)
     saved = await coordinator.run("bulk", "failed", batch["id"], "-o", file)
     command = f"stafett bulk start {file} --org {coordinator.org[1]} --corrects {batch['id']}"
     assert saved.require_success().stderr == f"When it is corrected: {command}\n"
@@ -178,6 +209,9 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     correction: Json = (await coordinator.run(*command.split()[1:], "--watch", "--json")).json
     assert (correction["status"], correction["corrects"]) == ("completed", batch["id"])
     assert f"corrected by  {correction['id']}" in await coordinator.print("bulk", "show", batch["id"])
+    for options in ((), ("--status", "failed")):
+        listed = (await coordinator.print("bulk", "list", *coordinator.org, *options)).splitlines()
+        assert ["1, corrected" in line for line in listed if line.startswith(batch["id"][:8])] == [True]
     again = await coordinator.run("bulk", "retry", batch["id"], "--watch")
     assert again.exit_code == 3
     assert "tried again as they are, none of them was registered" in again.stdout
@@ -200,9 +234,19 @@ async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
     title = f"Activity {short} ({coordinator.org[1]}, 02.03.2026 10:00, samtalegruppe, Åse Ødegård)"
     corrected = await coordinator.print("activity", "correct", short, "--duration", "45", "--place", "Bodø")
     assert corrected.splitlines()[0] == f"{title} is corrected."
+    assert "  duration minutes: 30 → 45" in corrected.splitlines()
+    assert "→ Bodø" in corrected
     assert "stafett reexport start REPORT" in corrected
     shown = await coordinator.print("activity", "show", short)
     assert ("45 minutes" in shown, "Bodø" in shown, str(mentor) in shown) == (True, True, True)
+    assert "samtalegruppe (" in shown
+    next_year = datetime.now(UTC).year + 1
+    later = await coordinator.run("activity", "correct", short, "--start", f"01.02.{next_year} 10:00", "--no-note")
+    assert f"Warning: the activity leaves the base year 2026 and is in {next_year} now." in later.stderr
+    assert "Warning: the activity starts in the future now." in later.stderr
+    assert f"starts at: 02.03.2026 10:00 → 01.02.{next_year} 10:00" in later.require_success().stdout
+    back = await coordinator.run("activity", "correct", short, "--start", "02.03.2026 10:00")
+    assert "future" not in back.require_success().stderr
     wrong = await coordinator.run("activity", "correct", short, "--participants", "0")
     assert "Invalid value for '--new-participants': more new participants than participants" in wrong.stderr
     moved = await coordinator.run("activity", "correct", twice, "--start", "02.03.2026 10:30")
@@ -226,7 +270,9 @@ async def test_administrator_lists_the_audit_events_of_the_organisation(
     file = empty_folder / "events.csv"
     await admin.print("audit", "list", *admin.org, "--subject", export["id"], "-o", file)
     assert export["id"] in file.read_text("utf-8-sig")
-    (await coordinator.run("audit", "list", *admin.org)).assert_one_line_error("permission_denied")
+    refused = await coordinator.run("audit", "list", *admin.org)
+    refused.assert_one_line_error("permission_denied")
+    assert f"Your role in {admin.org[1]} is coordinator." in refused.stderr
     (await admin.run("audit", "list", *admin.org, "--subject", "x")).assert_one_line_error("'--subject'")
     unknown = await admin.run("audit", "list", *admin.org, "--event", "export_request")
     unknown.assert_one_line_error("'export_request' is not the name of an event; the nearest are export_requested")
@@ -238,6 +284,22 @@ async def test_administrator_lists_the_audit_events_of_the_organisation(
     described = await admin.print("audit", "list", *admin.org, "--event", "export_requested", "--details")
     assert f"  export         {export['id']}\n" in described
     assert "  export format  csv\n" in described
+
+
+async def test_auditor_reads_names_of_actors_and_downloads_no_file(
+    auditor: UserCli, coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    refused = await auditor.run("export", "download", export["id"])
+    refused.assert_one_line_error("You are auditor, a role that downloads no files")
+    requested = ("audit", "list", *auditor.org, "--event", "export_requested")
+    (event,) = (await auditor.run(*requested, "--json")).json["items"]
+    assert f"  actor          {event['actor_name']} ({event['actor']})\n" in await auditor.print(
+        *requested, "--details"
+    )
+    alone = await auditor.run("report", "changes", export["report_id"], *auditor.org)
+    alone.assert_one_line_error("has one version only, so there is nothing to compare it with")
 
 
 async def _find_address(admin: UserCli, role: str) -> str:
@@ -312,7 +374,7 @@ async def test_deviations_are_selected_by_kind_and_mentor(
     await coordinator.print(*deviations, "--mentor", "åse", "-o", file := empty_folder / "deviations.csv")
     (row,) = csv.DictReader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
     assert row["mentor"] == "Åse Ødegård"
-    none = f"None of the {len(everything)} deviations is of this kind and this mentor.\n"
+    none = f"None of the {len(everything)} deviations is of the kind rejected.\n"
     assert await coordinator.print(*deviations, "--kind", "rejected") == none
     (await coordinator.run(*deviations, "--kind", "wrong")).assert_one_line_error("is not one of 'rejected'")
 

@@ -86,7 +86,7 @@ async def test_many_errors_of_a_file_are_one_per_line_and_at_most_ten(dev_stack:
     )
     file = empty_folder / "batch.csv"
     file.write_text("\n".join([header, *["x;annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja"] * 14]))
-    result = await dev_stack.run("bulk", "start", file, *_NHF)
+    result = await dev_stack.run("bulk", "start", file, *_NHF, "--locale", "en")
     first, *errors, rest = result.stderr.splitlines()
     assert (result.exit_code, rest) == (1, "  and 4 more")
     assert first.startswith("stafett: The request is not valid.")

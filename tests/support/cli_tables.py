@@ -19,6 +19,7 @@ from stafett.cli import (
     operator,
     reexport,
     report,
+    report_changes,
     webhook,
 )
 from stafett.cli.csv_files import read_csv_rows
@@ -97,7 +98,7 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         ],
     ),
     "report-changes": (
-        report.CHANGE_COLUMNS,
+        report_changes.CHANGE_COLUMNS,
         [
             _CHANGE | {"change": "changed", "differences": "participants: 5 → 7 · place: Bodø → Tromsø"},
             _CHANGE

@@ -40,6 +40,9 @@ async def test_events_are_filtered_and_paged_newest_first(fetch: Fetch, jobs: li
     events = (await list_events(event="export_requested"))["items"]
     assert [event["subject_id"] for event in events] == list(reversed(jobs))
     assert {(event["subject_kind"], event["actor"]) for event in events} == {("export", f"user:{tenant.coordinator}")}
+    names = {event["actor_name"] for event in events}
+    assert len(names) == 1
+    assert None not in names
     assert [event["subject_id"] for event in (await list_events(subject_id=jobs[0]))["items"]] == [jobs[0]]
     assert (await list_events(actor="system:worker"))["items"] == []
     found = (await list_events(subject_id_prefix=UUID(jobs[0]).hex[:10]))["items"]

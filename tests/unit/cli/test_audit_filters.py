@@ -109,7 +109,7 @@ def test_wrong_actor_is_a_usage_error_with_what_is_possible(text: str, message: 
 
 
 def test_address_needs_an_administrator() -> None:
-    with pytest.raises(typer.BadParameter, match="no member of nhf that you may read"):
+    with pytest.raises(typer.BadParameter, match="nhf has no member with this address, or you may not read"):
         _filter_by_actor("kari@nhf.example", is_admin=False)
 
 

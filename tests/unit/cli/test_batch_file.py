@@ -149,3 +149,28 @@ def test_json_file_must_have_an_object(content: str, message: str, tmp_path: Pat
     (path := tmp_path / "batch.json").write_text(content)
     with pytest.raises(StafettError, match=message):
         read_batch_file(path)
+
+
+def test_unknown_column_is_named_with_the_nearest_known_one() -> None:
+    header = "mentor_id;activity_type;start_at;duration_minutes"
+    fields = [FieldProblem("line:1", "Kolonne 3 har et ukjent navn"), FieldProblem("line:1", "The column x is missing")]
+    error = BatchFile(header.encode(), None).quote_rejected_values(ApiError("Wrong.", 422, fields))
+    named, other = (field.detail for field in error.fields)
+    assert named == "Kolonne 3 har et ukjent navn: the file has 'start_at'; the nearest known one is starts_at"
+    assert other == "The column x is missing"
+
+
+def test_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (file := tmp_path / "batch.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(StafettError, match="an Excel workbook: save it as CSV"):
+        read_batch_file(file)
+
+
+def test_unknown_mentor_has_the_name_of_the_file_and_the_words_are_in_its_language() -> None:
+    line = f";{_MENTORS[0]};{_CELLS.format(_PAST)};Kari Nordmann"
+    file = BatchFile("\r\n".join([";".join(TEMPLATE_COLUMNS), line]).encode(), None, "nb")
+    (text,) = format_item_errors(_API, _build_result("mentor_not_found")["items"], file)
+    expected = f"linje 2, ref 1, Kari Nordmann: No. Filen har mentor_id '{_MENTORS[0]}'. (mentor_not_found)"
+    assert text == expected
+    warned = _build_result(None, warnings=(("starts_in_future", 1),))
+    assert "Advarsel: Consider this." in format_validation(_API, warned, file)

@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 
 from stafett.cli.bulk import BATCHES
-from stafett.cli.client import ApiClient
+from stafett.cli.client import ApiClient, Json
 from stafett.cli.export import EXPORTS
-from stafett.cli.report import describe_marks
+from stafett.cli.submission import describe_marks
 from stafett.cli.tables import print_details
 
 _ID = "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10"
@@ -38,6 +38,14 @@ class _NoClient(ApiClient):
         """Connect to nothing."""
 
 
+class _Corrections(_NoClient):
+    """An API with a batch that another one corrects."""
+
+    def get(self, path: str, query: object = None) -> Json:  # noqa: ARG002 - the client's own parameters
+        batch_id = path.rpartition("/")[2]
+        return {"id": batch_id, "corrected_by": ["second"] if batch_id == _ID else []}
+
+
 def test_export_is_described_within_80_columns_with_what_is_wrong() -> None:
     details = list(EXPORTS.describe(_EXPORT))
     console = Console(width=80, file=io.StringIO())
@@ -46,7 +54,7 @@ def test_export_is_described_within_80_columns_with_what_is_wrong() -> None:
     assert max(map(len, console.file.getvalue().splitlines())) <= 80
     assert ("counting", "countable 60000, not countable 30000, events 59000") in details
     assert [value for label, value in details if label == "not counted"] == ["Holdt utenfor Norge: 30000"]
-    assert ("rejected", "Sted mangler (9999)") in details
+    assert ("rejected", "Sted mangler (9999 activities)") in details
     assert ("", "and 3 more kinds") in details
     assert ("row by row", f"stafett export deviations {_ID}") in details
 
@@ -64,8 +72,9 @@ def test_batch_with_failures_names_the_command_that_saves_them() -> None:
     assert len([value for label, value in details if label == "failed"]) == 10
     assert details[-2:] == [("", "and 2 more"), ("to correct", f"stafett bulk failed {_ID} -o failed.csv")]
     assert list(BATCHES.load_details(_NoClient(), job | {"items": [], "counts": {"failed": 0}})) == []
-    corrected = dict(BATCHES.load_details(_NoClient(), job | {"corrected_by": [_ID]}))
-    assert "to correct" not in corrected
+    corrected = list(BATCHES.load_details(_Corrections(), job | {"corrected_by": [_ID]}))
+    assert "to correct" not in dict(corrected)
+    assert corrected[-1] == ("corrected", f"{_ID} was corrected by second too")
 
 
 def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() -> None:
@@ -78,7 +87,7 @@ def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() ->
 
 def test_mark_of_another_version_names_the_one_before_and_the_choice() -> None:
     before = {"submitted_version": 1, "submitted_at": "2026-02-01T12:00:00Z", "submitted_reference": "Bufdir 26/1"}
-    after = {"submitted_version": 2, "submitted_reference": None, "files": [{}, {}]}
+    after: Json = {"submitted_version": 2, "submitted_reference": None, "files": [{}, {}]}
     chosen, default = describe_marks(before, after, is_chosen=True), describe_marks(before, after, is_chosen=False)
     assert chosen[0] == "The report has 2 versions; version 2 is marked now."
     assert default[0] == f"{chosen[0]} It is the newest, because --version was not given."

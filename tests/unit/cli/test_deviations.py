@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from stafett.cli.csv_files import read_csv_rows, replace_rows
-from stafett.cli.deviations import print_deviations, select_deviations
+from stafett.cli.deviations import describe_selection, print_deviations, select_deviations
 from stafett.domain.export_outputs import DeviationOutcome
 
 _HEADER = "date;mentor;place;sheet;row;outcome;problem;repair;registered_by;activity_id;codes"
@@ -75,5 +75,8 @@ def test_file_of_selected_rows_has_the_form_of_the_whole_file() -> None:
 
 
 def test_filter_that_matches_nothing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    print_deviations([], total=7)
-    assert capsys.readouterr().out == "None of the 7 deviations is of this kind and this mentor.\n"
+    print_deviations([], total=7, selection=describe_selection(DeviationOutcome.NOT_COUNTABLE, "Kari"))
+    kind, mentor = "of the kind not countable", "of a mentor whose name contains 'Kari'"
+    assert capsys.readouterr().out == f"None of the 7 deviations is {kind} and {mentor}.\n"
+    assert describe_selection(DeviationOutcome.NOT_COUNTABLE, None) == kind
+    assert describe_selection(None, "Kari") == mentor
