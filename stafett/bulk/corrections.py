@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkRequest
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import AlreadyCorrectedError, InvalidRequestError, RequestIssue
+from stafett.domain.errors import AlreadyCorrectedError, InvalidRequestError, InvalidStateError, RequestIssue
 
 _WITHOUT_EFFECT = (BulkStatus.FAILED, BulkStatus.CANCELLED)
 """Statuses of a correction that leave the batch to another one, as the unique index has them too."""
@@ -24,10 +24,20 @@ def lock_corrected_batch(session: Session, request: BulkRequest) -> BulkBatch | 
 
 
 def lock_for_retry(session: Session, batch: BulkBatch) -> None:
-    """Lock the batch that an ended correction corrects; raise if another correction has taken its place."""
-    if batch.corrects is not None:
-        session.get(BulkBatch, batch.corrects, with_for_update=True)
-        _require_no_correction(session, batch.org_id, batch.corrects, except_id=batch.id)
+    """Raise if what a locked batch would register again is left to a correction of it.
+
+    If the batch is itself a correction, lock the batch that it corrects, and raise if another correction or a retry
+    has taken its place.
+    """
+    _require_no_correction(session, batch.org_id, batch.id)
+    if batch.corrects is None:
+        return
+    corrected = session.get_one(BulkBatch, batch.corrects, with_for_update=True)
+    _require_no_correction(session, batch.org_id, corrected.id, except_id=batch.id)
+    if corrected.completed_at is None or corrected.completed_at > batch.created_at:
+        raise InvalidStateError(
+            f"Batch {corrected.id}, which this batch corrects, has been retried since. Correct what failed in it."
+        )
 
 
 def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBatch | None:
@@ -39,6 +49,8 @@ def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBa
     if not batch.status.is_final:
         raise _build_error(request, "not_finished", f"The batch is {batch.status}; correct it after it has ended.")
     _require_no_correction(session, batch.org_id, batch.id)
+    if not batch.failed:
+        raise _build_error(request, "no_failed_items", "The batch has no failed items to correct.")
     return batch
 
 

@@ -78,6 +78,10 @@ _REQUEST_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
             "nb": "Registreringen er ikke ferdig; rett den når den er det.",
             "nn": "Registreringa er ikkje ferdig; rett henne når ho er det.",
         },
+        "no_failed_items": {
+            "nb": "Registreringen har ingen elementer som feilet, og dermed ingenting å rette.",
+            "nn": "Registreringa har ingen element som feila, og dermed ingenting å rette.",
+        },
     }
 )
 """Texts about a whole request, an unknown field, or an item of a batch."""
