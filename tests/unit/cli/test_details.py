@@ -78,7 +78,7 @@ def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() ->
 
 def test_mark_of_another_version_names_the_one_before_and_the_choice() -> None:
     before = {"submitted_version": 1, "submitted_at": "2026-02-01T12:00:00Z", "submitted_reference": "Bufdir 26/1"}
-    after = {"submitted_version": 2, "submitted_reference": None, "files": [{}, {}]}
+    after: dict[str, Any] = {"submitted_version": 2, "submitted_reference": None, "files": [{}, {}]}
     chosen, default = describe_marks(before, after, is_chosen=True), describe_marks(before, after, is_chosen=False)
     assert chosen[0] == "The report has 2 versions; version 2 is marked now."
     assert default[0] == f"{chosen[0]} It is the newest, because --version was not given."
