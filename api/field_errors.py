@@ -1,6 +1,7 @@
 """Errors of the fields of a request: at most a hundred, and none quotes a value."""
 
 from collections.abc import Sequence
+from json import JSONDecodeError
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,8 @@ from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
 
 MAX_ERRORS = 100
+INVALID_JSON_DETAIL = "The body is not valid JSON in UTF-8."
+_PARAMETERS = ("query", "header")
 _MAX_POINTER_LENGTH, _MAX_DETAIL_LENGTH = 500, 1000
 
 
@@ -43,8 +46,20 @@ def create_field_error(pointer: str, code: str, detail: str) -> FieldError:
 
 def issue_from_validation(error: dict[str, Any], body: object) -> RequestIssue:
     """Describe location and kind of a Pydantic error, without the value."""
-    pointer = _pointer_from_location(error["loc"], error["type"], body)
-    return RequestIssue(pointer, error["type"], read_message(error), read_limit(error))
+    pointer, code = _pointer_from_location(error["loc"], error["type"], body), error["type"]
+    match code, error["loc"]:
+        case "json_invalid", (_, int(position)) if isinstance(body, str):
+            found = JSONDecodeError("", body, position)
+            detail = f"{INVALID_JSON_DETAIL.rstrip('.')} (line {found.lineno}, column {found.colno})."
+            return RequestIssue(pointer, code, detail, f"{found.lineno}:{found.colno}")
+        case "json_invalid", _:
+            return RequestIssue(pointer, code, INVALID_JSON_DETAIL)
+        case "extra_forbidden", (source, *_):
+            return RequestIssue(pointer, code, "Unknown parameter." if source in _PARAMETERS else "Unknown field.")
+        case "literal_error", (*_, "[key]"):
+            return RequestIssue(pointer, code, f"Unknown field. {read_message(error)}.")
+        case _:
+            return RequestIssue(pointer, code, read_message(error), read_limit(error))
 
 
 def _pointer_from_location(location: Sequence[str | int], error_type: str, body: object) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.field_errors import MAX_ERRORS, FieldError, create_field_error, issue_from_validation
+from api.field_errors import INVALID_JSON_DETAIL, MAX_ERRORS, FieldError, create_field_error, issue_from_validation
 from api.languages import VARY_BY_LANGUAGE, choose_language, is_translated
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
 from api.request_body import describe_body_limit
@@ -55,6 +55,8 @@ from stafett.monitoring.logs import error_location
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
+_ANY_ID = str(UUID(int=0))
+_MAX_SEGMENTS = 10  # more than any route has: the search takes time for each
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _log = structlog.get_logger("stafett.api")
 
@@ -83,7 +85,7 @@ class Problem(FrozenModel):
     )
 
 
-_INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is not valid JSON in UTF-8.")
+_INVALID_JSON = FieldError(pointer="", code="json_invalid", detail=INVALID_JSON_DETAIL)
 
 
 @dataclass(frozen=True)
@@ -348,6 +350,8 @@ async def _handle_http_error(request: Request, error: Any) -> JSONResponse:
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.detail != status.phrase:
         spec = replace(spec, detail=error.detail)  # the limit of a route
     headers = dict(error.headers or {})
+    if status is HTTPStatus.NOT_FOUND and _lacks_id(request):
+        spec = replace(spec, detail=f"{spec.detail} Its path has something else where an id belongs, which is a UUID.")
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_find_allowed_methods(request)))
     return render_problem(request, replace(spec, headers=headers))
@@ -359,3 +363,13 @@ def _find_allowed_methods(request: Request) -> set[str]:
     return {
         scope["method"] for scope in scopes for route in request.app.routes if route.matches(scope)[0] is Match.FULL
     }
+
+
+def _lacks_id(request: Request) -> bool:
+    """Return whether the path of an unknown resource would match a route if one of its segments were an id."""
+    segments = request.scope["path"].split("/")
+    if len(segments) > _MAX_SEGMENTS:
+        return False
+    paths = ("/".join([*segments[:index], _ANY_ID, *segments[index + 1 :]]) for index in range(len(segments)))
+    scopes = [{**request.scope, "path": path} for path in paths]
+    return any(route.matches(scope)[0] is not Match.NONE for scope in scopes for route in request.app.routes)

@@ -120,7 +120,7 @@ class BoundedRequest(Request):
             return
         counts = Counter(name for name, _ in self.query_params.multi_items())
         issues = [
-            RequestIssue(f"query:{name}", "extra_forbidden", "There is no such parameter.")
+            RequestIssue(f"query:{name}", "extra_forbidden", "Unknown parameter.")
             for name in counts
             if known_names is not None and name not in known_names
         ]

@@ -22,10 +22,11 @@ def iterate_rows(
 
     Raises ``InvalidRequestError`` if the file is not CSV, or its header has an unknown column or lacks a required one.
     """
-    lines = _BoundedLines(_decode(content))
+    text = _decode(content)
+    lines = _BoundedLines(text)
     reader = csv.reader(lines, delimiter=_detect_delimiter(lines.first), strict=True)
     try:
-        names = _parse_header(next(reader, []), columns, required_columns)
+        names = _parse_header(next(reader, []), columns, required_columns, has_line_breaks="\n" in text or "\r" in text)
         lines.start_row()
         for cells in reader:
             lines.start_row()
@@ -87,10 +88,16 @@ def _detect_delimiter(header: str) -> str:
     return next((mark for mark in ";\t" if mark in header), ",")
 
 
-def _parse_header(header: Sequence[str], columns: Sequence[str], required_columns: Sequence[str]) -> list[str]:
+def _parse_header(
+    header: Sequence[str], columns: Sequence[str], required_columns: Sequence[str], *, has_line_breaks: bool
+) -> list[str]:
     if len(header) > len(columns):
         detail = f"The header has {len(header)} columns; at most {len(columns)} are known"
-        raise InvalidRequestError([RequestIssue("line:1", "too_many_columns", detail, len(columns))])
+        issues = [RequestIssue("line:1", "too_many_columns", detail, len(columns))]
+        if not has_line_breaks:
+            detail = "The body has no line breaks; curl keeps them with --data-binary in place of -d"
+            issues.append(RequestIssue("line:1", "no_line_breaks", detail))
+        raise InvalidRequestError(issues)
     names = [name.strip().lower() for name in header]
     unknown = (number for number, name in enumerate(names, start=1) if name not in columns)
     missing = (name for name in required_columns if name not in names)

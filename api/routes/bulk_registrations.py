@@ -63,7 +63,7 @@ BatchId = Annotated[UUID, Path(description="Id of the batch.")]
             "description": "With `validate_only`: the outcome of each item",
         }
     },
-    openapi_extra=REQUEST_BODY_OPENAPI | raises(AlreadyCorrectedError),
+    openapi_extra=REQUEST_BODY_OPENAPI | raises(AlreadyCorrectedError, InvalidStateError),
 )
 async def start_bulk_registration(
     caller: CurrentCaller,

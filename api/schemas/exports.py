@@ -205,7 +205,11 @@ class AuditEventResource(Resource):
 
     seq: int = Field(description="Position in the organisation's audit chain.")
     at: UtcDatetime = Field(description="When the event was recorded.")
-    actor: str = Field(description="Who caused the event: a user's opaque id or the name of a part of the system.")
+    actor: str = Field(
+        description=(
+            "Who caused the event: `user:` or `api_key:` and an id, or `system:` and the name of a part of the system."
+        )
+    )
     event: str = Field(description="Name of the event.")
     status: str | None = Field(description="Status of the job after the event.")
     detail: dict[str, Any] = Field(description="Further facts of the event: identifiers, codes and counts.")

@@ -48,11 +48,13 @@ class ActivityFilter(ListFilter):
         None, description="Only activities that start on this date in Europe/Oslo, at this time, or earlier."
     )
     id_prefix: IdPrefix | None = Field(
-        None, description="Only activities whose id, in hexadecimal digits without hyphens, starts like this."
+        None,
+        description="Only activities whose id starts with these 8 or more hexadecimal digits; hyphens are ignored.",
     )
     event_id_prefix: IdPrefix | None = Field(
         None,
-        description="Only activities at events whose id, in hexadecimal digits without hyphens, starts like this.",
+        description="Only activities at events whose id starts with these 8 or more hexadecimal digits; hyphens are"
+        " ignored.",
     )
 
 

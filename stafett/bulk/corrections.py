@@ -2,15 +2,26 @@
 
 from uuid import UUID
 
-from sqlmodel import Session, col, select
+from sqlalchemy import text
+from sqlmodel import Session
 
 from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkRequest
-from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import AlreadyCorrectedError, InvalidRequestError, RequestIssue
+from stafett.domain.errors import AlreadyCorrectedError, InvalidRequestError, InvalidStateError, RequestIssue
 
-_WITHOUT_EFFECT = (BulkStatus.FAILED, BulkStatus.CANCELLED)
-"""Statuses of a correction that leave the batch to another one, as the unique index has them too."""
+# A correction of a correction registers what the first one left, so every later one is searched.
+_SELECT_CORRECTION_IN_EFFECT = text("""
+WITH RECURSIVE corrections AS (
+    SELECT id, status, registered, created_at, deleted_at FROM bulk_registrations
+    WHERE org_id = :org_id AND corrects = :batch_id AND id IS DISTINCT FROM CAST(:except_id AS uuid)
+    UNION ALL
+    SELECT b.id, b.status, b.registered, b.created_at, b.deleted_at
+    FROM bulk_registrations b JOIN corrections c ON b.org_id = :org_id AND b.corrects = c.id
+)
+SELECT id FROM corrections
+WHERE deleted_at IS NULL AND (status NOT IN ('failed', 'cancelled') OR registered > 0)
+ORDER BY created_at LIMIT 1
+""")
 
 
 def find_corrected_batch(session: Session, request: BulkRequest) -> BulkBatch | None:
@@ -24,10 +35,13 @@ def lock_corrected_batch(session: Session, request: BulkRequest) -> BulkBatch | 
 
 
 def lock_for_retry(session: Session, batch: BulkBatch) -> None:
-    """Lock the batch that an ended correction corrects; raise if another correction has taken its place."""
-    if batch.corrects is not None:
-        session.get(BulkBatch, batch.corrects, with_for_update=True)
-        _require_no_correction(session, batch.org_id, batch.corrects, except_id=batch.id)
+    """Raise if what a locked batch would register again is left to a correction of it.
+
+    If the batch is itself a correction, lock the batches that it corrects, and raise if another correction or a retry
+    has taken its place.
+    """
+    _require_no_correction(session, batch.org_id, batch.id)
+    _require_that_it_corrects(session, batch, for_update=True)
 
 
 def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBatch | None:
@@ -39,21 +53,31 @@ def _find(session: Session, request: BulkRequest, *, for_update: bool) -> BulkBa
     if not batch.status.is_final:
         raise _build_error(request, "not_finished", f"The batch is {batch.status}; correct it after it has ended.")
     _require_no_correction(session, batch.org_id, batch.id)
+    _require_that_it_corrects(session, batch, for_update=for_update)
+    if not batch.failed:
+        raise _build_error(request, "no_failed_items", "The batch has no failed items to correct.")
     return batch
 
 
 def _require_no_correction(session: Session, org_id: str, batch_id: UUID, except_id: UUID | None = None) -> None:
     """Raise if another batch corrects this one, and may still register something or has done so."""
-    query = select(BulkBatch.id).where(
-        BulkBatch.org_id == org_id,
-        BulkBatch.corrects == batch_id,
-        col(BulkBatch.id).is_distinct_from(except_id),
-        col(BulkBatch.deleted_at).is_(None),
-        col(BulkBatch.status).not_in(_WITHOUT_EFFECT),
-    )
-    correction_id = session.exec(query).first()
+    parameters = {"org_id": org_id, "batch_id": batch_id, "except_id": except_id}
+    correction_id = session.scalars(_SELECT_CORRECTION_IN_EFFECT, parameters).first()
     if correction_id is not None:
         raise AlreadyCorrectedError(correction_id)
+
+
+def _require_that_it_corrects(session: Session, batch: BulkBatch, *, for_update: bool) -> None:
+    """Raise if another correction, or a retry, has taken the place of a correction; of any other batch do nothing."""
+    while batch.corrects is not None:
+        corrected = session.get_one(BulkBatch, batch.corrects, with_for_update=for_update)
+        _require_no_correction(session, batch.org_id, corrected.id, except_id=batch.id)
+        if corrected.completed_at is None or corrected.completed_at > batch.created_at:
+            raise InvalidStateError(
+                f"Batch {corrected.id}, which batch {batch.id} corrects, has been retried since. "
+                "Correct what failed in that one."
+            )
+        batch = corrected
 
 
 def _build_error(request: BulkRequest, code: str, detail: str) -> InvalidRequestError:

@@ -20,6 +20,10 @@ _FILE_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
             "nb": "Overskriften har flere kolonner enn de {value} som er kjent",
             "nn": "Overskrifta har fleire kolonnar enn dei {value} som er kjende",
         },
+        "no_line_breaks": {
+            "nb": "Innholdet har ingen linjeskift; curl beholder dem med --data-binary i stedet for -d",
+            "nn": "Innhaldet har ingen linjeskift; curl tek vare på dei med --data-binary i staden for -d",
+        },
         "unknown_column": {
             "nb": "Kolonne {value} har et ukjent navn",
             "nn": "Kolonne {value} har eit ukjent namn",
@@ -50,6 +54,10 @@ _REQUEST_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
             "nb": "Innholdet er ikke gyldig JSON i UTF-8",
             "nn": "Innhaldet er ikkje gyldig JSON i UTF-8",
         },
+        "json_invalid_at": {
+            "nb": "Innholdet er ikke gyldig JSON i UTF-8 (linje:kolonne {value})",
+            "nn": "Innhaldet er ikkje gyldig JSON i UTF-8 (linje:kolonne {value})",
+        },
         "too_many_keys": {
             "nb": "Et objekt kan ha høyst {value} nøkler",
             "nn": "Eit objekt kan ha høgst {value} nøklar",
@@ -77,6 +85,10 @@ _REQUEST_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
         "not_finished": {
             "nb": "Registreringen er ikke ferdig; rett den når den er det.",
             "nn": "Registreringa er ikkje ferdig; rett henne når ho er det.",
+        },
+        "no_failed_items": {
+            "nb": "Registreringen har ingen elementer som feilet, og dermed ingenting å rette.",
+            "nn": "Registreringa har ingen element som feila, og dermed ingenting å rette.",
         },
     }
 )
@@ -122,8 +134,9 @@ def describe_issue(issue: RequestIssue, locale: Locale) -> str:
         return _describe_line_issue(issue, locale)
     if locale == "en":
         return issue.detail
-    if issue.code in _REQUEST_MESSAGES:
-        return _REQUEST_MESSAGES[issue.code][locale].format(value=issue.value)
+    request_code = "json_invalid_at" if issue.code == "json_invalid" and issue.value else issue.code
+    if request_code in _REQUEST_MESSAGES:
+        return _REQUEST_MESSAGES[request_code][locale].format(value=issue.value)
     if issue.code in {*ItemErrorCode}:
         return describe_item_error(ItemErrorCode(issue.code), None, locale)
     field, code = _name_field(issue.pointer), _read_code(issue)

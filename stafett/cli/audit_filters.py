@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from http import HTTPStatus
 
 import typer
@@ -10,10 +9,9 @@ import typer
 from stafett.cli.client import ApiClient, ApiError, Json
 from stafett.cli.lookup import is_whole_id, iterate_pages, normalise_short_id
 from stafett.cli.tables import MIN_SHORT_ID_LENGTH
-from stafett.domain.audit_event_names import AUDIT_EVENT_NAMES
+from stafett.domain.audit_event_names import AUDIT_EVENT_NAMES, find_nearest_event_names
 
 _ACTOR_KINDS = ("user", "api_key")
-_HYPHENS_AFTER = (8, 12, 16, 20)
 _YOU = "you"
 
 
@@ -22,9 +20,7 @@ def validate_event_name(text: str | None) -> str | None:
     name = re.sub(r"[\s-]+", "_", text.strip().lower()) if text is not None else None
     if name is None or name in AUDIT_EVENT_NAMES:
         return name
-    nearest = get_close_matches(name, AUDIT_EVENT_NAMES, cutoff=0.5) or [
-        each for each in AUDIT_EVENT_NAMES if name and name in each
-    ]
+    nearest = find_nearest_event_names(name)
     hint = f"the nearest are {', '.join(nearest)}" if nearest else "`stafett audit list --help` lists the names"
     raise typer.BadParameter(f"{text!r} is not the name of an event; {hint}")
 
@@ -42,7 +38,7 @@ def build_actor_filter(api: ApiClient, org: str, text: str) -> Mapping[str, str]
     if kind in _ACTOR_KINDS and is_whole_id(identifier):
         return {"actor": f"{kind}:{identifier.lower()}"}
     if kind in _ACTOR_KINDS:
-        return {"actor_prefix": f"{kind}:{_hyphenate(normalise_short_id(identifier, '--actor'))}"}
+        return {"actor_prefix": f"{kind}:{normalise_short_id(identifier, '--actor')}"}
     if text in (parts := _list_parts_of_the_system()):
         return {"actor": text}
     allowed = f"a member's address, user:ID, api_key:ID, {', '.join(parts)}"
@@ -89,11 +85,6 @@ def _list_if_permitted(api: ApiClient, path: str) -> list[Json]:
         if error.status == HTTPStatus.FORBIDDEN:
             return []
         raise
-
-
-def _hyphenate(digits: str) -> str:
-    """Format the first digits of a UUID as its text has them."""
-    return "".join(f"-{digit}" if index in _HYPHENS_AFTER else digit for index, digit in enumerate(digits))
 
 
 def _list_parts_of_the_system() -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """The names of the events that the audit trail can have."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 AUDIT_EVENT_NAMES = (
     "activity_corrected",
     "activity_deleted",
@@ -57,3 +60,9 @@ AUDIT_EVENT_NAMES = (
     "webhook_removed",
     "webhook_secret_rotated",
 )
+
+
+def find_nearest_event_names(name: str) -> Sequence[str]:
+    """Return the names that resemble a mistyped one, or else those that contain it."""
+    nearest = get_close_matches(name, AUDIT_EVENT_NAMES, cutoff=0.5)
+    return nearest or [each for each in AUDIT_EVENT_NAMES if name and name in each]

@@ -127,8 +127,8 @@ class AlreadyCorrectedError(StafettError):
 
     def __init__(self, correction_id: UUID) -> None:
         super().__init__(
-            f"Batch {correction_id} corrects this batch already. Correct what failed in it, or correct this one again "
-            "after that one has failed as a whole, or is cancelled or deleted."
+            f"Batch {correction_id} corrects this batch already. Correct or retry what failed in it; this one can be "
+            "corrected or retried again only after that one has ended without registering anything, or is deleted."
         )
         self.correction_id = correction_id
 

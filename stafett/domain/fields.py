@@ -9,17 +9,28 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
+from pydantic_core import PydanticCustomError
 
 _RFC_3339_PATTERN = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
+
+_OFFSET_AFTER_SPACE = re.compile(r":\d\d(\.\d+)? \d\d:\d\d$", re.ASCII)
 
 
 def _require_rfc_3339(value: object) -> object:
     """Reject anything but RFC 3339 text. Pydantic would also accept a number of seconds."""
     if value is None or isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339_PATTERN.fullmatch(value)):
         return value
-    raise ValueError("Expected an RFC 3339 time with its offset, such as 2026-01-31T12:00:00Z")
+    raise ValueError(
+        f"Expected an RFC 3339 time with its offset, such as 2026-01-31T12:00:00Z{explain_lost_plus(value)}"
+    )
+
+
+def explain_lost_plus(value: object) -> str:
+    """Explain a space before the digits of an offset: in a URL, a `+` is one. Any other value needs no explanation."""
+    is_lost = isinstance(value, str) and _OFFSET_AFTER_SPACE.search(value)
+    return "; in a URL, write the + of an offset as %2B" if is_lost else ""
 
 
 def _to_utc(value: datetime) -> datetime:
@@ -45,8 +56,26 @@ def _parse_iso_date(value: object) -> object:
 
 IsoDate = Annotated[date, BeforeValidator(_parse_iso_date)]
 
-IdPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,32}$")]
-"""The first hexadecimal digits of a UUID, without hyphens."""
+ID_PREFIX_PATTERN = "[0-9a-fA-F]{8}(-?[0-9a-fA-F]){0,24}-?"
+_HYPHENS_BEFORE = (8, 12, 16, 20)
+
+
+def _parse_id_prefix(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(ID_PREFIX_PATTERN, value):
+        return value.replace("-", "").lower()
+    raise PydanticCustomError(
+        "string_pattern_mismatch",
+        "Expected the first 8 or more hexadecimal digits of an id, with or without hyphens, such as 5e4d7a34-95a4",
+    )
+
+
+IdPrefix = Annotated[str, StringConstraints(pattern=f"^{ID_PREFIX_PATTERN}$"), BeforeValidator(_parse_id_prefix)]
+"""The first hexadecimal digits of a UUID, which may be sent with hyphens."""
+
+
+def hyphenate_id_prefix(digits: str) -> str:
+    """Format the first digits of a UUID as its text has them."""
+    return "".join(f"-{digit}" if index in _HYPHENS_BEFORE else digit for index, digit in enumerate(digits))
 
 
 def bound_id_prefix(prefix: str) -> tuple[UUID, UUID]:

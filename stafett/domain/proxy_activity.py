@@ -104,24 +104,31 @@ class ProxyActivity(FrozenModel):
         return self
 
 
-_UNSET: Any = None  # Pydantic does not validate defaults, and null is not a valid value of these fields
+def _leave_unset() -> Any:
+    """Return what an omitted field has; as a factory, so that the document has no default that is not valid."""
+    return None
 
 
 class ActivityDefaults(FrozenModel):
     """Fields shared by all items of a batch. Each is validated on its own, and any of them can be left to the items."""
 
     activity_type: ActivityTypeName = Field(
-        _UNSET, description="Type of the activity: its id, or its name in any language, in any case."
+        default_factory=_leave_unset,
+        description="Type of the activity: its id, or its name in any language, in any case.",
     )
-    starts_at: StartsAt = Field(_UNSET, description="Start, as an RFC 3339 time with its offset.")
-    duration_minutes: DurationMinutes = Field(_UNSET, description="Duration in minutes.")
-    participants: ParticipantCount = Field(_UNSET, description="Number of participants, new ones included.")
+    starts_at: StartsAt = Field(default_factory=_leave_unset, description="Start, as an RFC 3339 time with its offset.")
+    duration_minutes: DurationMinutes = Field(default_factory=_leave_unset, description="Duration in minutes.")
+    participants: ParticipantCount = Field(
+        default_factory=_leave_unset, description="Number of participants, new ones included."
+    )
     new_participants: ParticipantCount = Field(
-        _UNSET, description="Number of participants who took part for the first time."
+        default_factory=_leave_unset, description="Number of participants who took part for the first time."
     )
-    place: Place = Field(_UNSET, description="Place of the activity.")
-    in_person: StrictBool = Field(_UNSET, description="Whether the participants met in person.")
-    in_norway: StrictBool = Field(_UNSET, description="Whether the activity took place in Norway.")
+    place: Place = Field(default_factory=_leave_unset, description="Place of the activity.")
+    in_person: StrictBool = Field(default_factory=_leave_unset, description="Whether the participants met in person.")
+    in_norway: StrictBool = Field(
+        default_factory=_leave_unset, description="Whether the activity took place in Norway."
+    )
     note: Note | None = Field(
         None,
         description="Free text. It is not returned, and is part of reports if the mapping has a column for it.",

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
+from stafett.domain.fields import explain_lost_plus
 from stafett.domain.frozen import FrozenModel
 
 OSLO = ZoneInfo("Europe/Oslo")
@@ -29,7 +30,8 @@ def _parse_day_or_instant(value: object) -> date:
         with suppress(ValueError):  # its message would quote the value
             value = parse(value.upper())
     if not isinstance(value, date) or (isinstance(value, datetime) and value.tzinfo is None):
-        raise ValueError("expected a date such as 2026-01-31, or an RFC 3339 time with its offset")
+        expected = "expected a date such as 2026-01-31, or an RFC 3339 time with its offset"
+        raise ValueError(expected + explain_lost_plus(value))
     try:
         parsed = value.astimezone(UTC) if isinstance(value, datetime) else value
     except OverflowError:

@@ -169,8 +169,10 @@ def _require_possible(report: Report, versions: Sequence[ReportFileVersion], sub
         raise InvalidFieldError("version", "unknown_version", "The report has no such version.")
     if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _MAX_AHEAD:
         raise InvalidFieldError("submitted_at", "in_future", "The day is more than a year in the future.")
-    if submission.grant_year is not None and submission.grant_year <= get_default_grant_year(report) - _YEARS_TO_GRANT:
-        raise InvalidFieldError("grant_year", "before_grant", "The grant year is after the year of the period.")
+    period_year = get_default_grant_year(report) - _YEARS_TO_GRANT
+    if submission.grant_year is not None and submission.grant_year <= period_year:
+        message = f"The grant year must be after {period_year}, the year of the period."
+        raise InvalidFieldError("grant_year", "before_grant", message)
     has_mark = submission.marks_version or (report.submitted_version is not None and not submission.is_withdrawal)
     if submission.submitted_reference and not has_mark:
         message = "A reference belongs to a version that was handed in; send it with submitted_at."

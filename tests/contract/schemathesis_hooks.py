@@ -14,7 +14,7 @@ INEXPRESSIBLE_ERRORS = frozenset(
         "value_error",  # a period that ends before it starts, or is outside the supported years
         "csv_only",  # a parameter that belongs to a CSV body, beside a JSON body
         "page_token",  # a token that the API did not issue
-        "unknown_batch",  # the batch that another one corrects
+        *("unknown_batch", "not_finished", "no_failed_items"),  # the batch that another one corrects
         "unknown_version",  # a version that the report does not have
         "invalid_mapping",  # docs/mapping.md describes it
         *("not_submitted", "in_future", "before_grant"),  # what a report's submission must agree with

@@ -64,6 +64,7 @@ async def test_example_program_of_the_api_guide_creates_an_export(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("jq") is None, reason="the commands use curl and jq")
+@pytest.mark.parametrize("wait", ["wait=30", "wait=0"])
 async def test_commands_of_the_readme_work_one_after_the_other(
     settings: Settings,
     run_worker: RunWorker,
@@ -72,6 +73,7 @@ async def test_commands_of_the_readme_work_one_after_the_other(
     activity_factory: ActivityFactory,
     project: Path,
     tmp_path: Path,
+    wait: str,
 ) -> None:
     activity_factory.create_activity(activity_factory.create_mentor())
     block = re.search(r"^    HOST=.*\n(?:    .*\n)+", (project / "README.md").read_text("utf-8"), re.MULTILINE)
@@ -80,12 +82,14 @@ async def test_commands_of_the_readme_work_one_after_the_other(
     async with run_worker(), serve_app(create_app(settings)) as url:
         commands = re.sub(r"^    ", "", block[0], flags=re.MULTILINE)
         commands = commands.replace("http://127.0.0.1:PORT", url).replace("nhf", tenant.org_id)
+        commands = commands.replace("wait=30", wait)  # without it, each job is answered with 202
         commands = re.sub(r"^TOKEN=.*$", f"TOKEN={token}", commands, flags=re.MULTILINE).replace("curl -s", "curl -sSf")
         arguments = ["bash", "-euo", "pipefail", "-c", commands]
         done = await asyncio.to_thread(
             subprocess.run, arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )
     assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "reexport.json").read_text())["status"] == "completed"
     batch, report = json.loads((tmp_path / "batch.json").read_text()), tmp_path / "report.csv"
     assert (batch["counts"]["registered"], batch["counts"]["failed"]) == (1, 1)
     assert ";mentor_not_found;" in (tmp_path / "failed.csv").read_text("utf-8-sig")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from stafett.activity_frames import activities_from_arrow
+from stafett.database.session import Database
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
@@ -19,6 +20,7 @@ from tests.support.bulk import (
     ACTIVITY,
     BATCHES,
     BulkClient,
+    BulkHarness,
     build_batch,
     build_item,
     create_mentors,
@@ -32,6 +34,11 @@ from tests.support.job_events import parse_events
 @pytest.fixture
 def bulk_client(export_client: ExportClient) -> BulkClient:
     return BulkClient(export_client.http_client, export_client.org_id, export_client.headers)
+
+
+@pytest.fixture
+def bulk(tenant: Tenant, api_database: Database, worker_database: Database) -> BulkHarness:
+    return BulkHarness(tenant, api_database, worker_database)
 
 
 async def test_batch_with_invalid_mentors_completes_with_failures(
@@ -598,7 +605,7 @@ async def test_invalid_json_is_explained_in_the_language_of_the_request(
 
 
 async def test_refused_batch_has_no_english_among_norwegian_texts(
-    bulk_client: BulkClient, activity_factory: ActivityFactory
+    bulk_client: BulkClient, activity_factory: ActivityFactory, bulk: BulkHarness
 ) -> None:
     """The texts of requests of many kinds are in the language of the request, and in English in its own words."""
     mentor, activity = activity_factory.create_mentor(), dict(ACTIVITY)
@@ -606,6 +613,8 @@ async def test_refused_batch_has_no_english_among_norwegian_texts(
     doubled = [build_item(mentor), build_item(mentor), build_item(uuid4(), overrides={"participants": -1})]
     override = {"place": {"a": 1}, "participants": 2**60, "note": "x" * 10_001}
     running = (await bulk_client.request_batch([mentor], idempotency_key="key")).json()["id"]
+    cancelled = (await bulk_client.request_batch([mentor])).json()["id"]
+    bulk.registration.finish_cancel(bulk.commands.cancel(bulk.caller, UUID(cancelled)).job)
     bodies: list[Any] = [
         build_batch(bulk_client.org_id, doubled),
         build_batch(bulk_client.org_id, doubled[:1], activity=activity),
@@ -614,6 +623,7 @@ async def test_refused_batch_has_no_english_among_norwegian_texts(
         build_batch(bulk_client.org_id, doubled[:1] * 10_001),
         build_batch(bulk_client.org_id, doubled[:1], corrects=str(uuid4())),
         build_batch(bulk_client.org_id, doubled[:1], corrects=running),
+        build_batch(bulk_client.org_id, doubled[:1], corrects=cancelled),
         build_batch(bulk_client.org_id, [], validate_only="kanskje", activity=7) | {"items": {}},
         build_batch(bulk_client.org_id, [5] * 101),
         build_batch("Norges Handikapforbund", doubled[:1]),

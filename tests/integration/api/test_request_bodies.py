@@ -102,6 +102,56 @@ async def test_json_in_another_encoding_is_refused(export_client: ExportClient, 
     assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "json_invalid")
 
 
+@pytest.mark.parametrize("path", [_EXPORTS, _BATCHES])
+async def test_invalid_json_is_located_by_line_and_column(export_client: ExportClient, path: str) -> None:
+    response = await post(export_client, path, '{\n  "label": "Møte",\n  "items" []}'.encode())
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["pointer"], error["code"]) == (422, "", "json_invalid")
+    assert error["detail"] == "The body is not valid JSON in UTF-8 (line 3, column 11)."
+
+
+@pytest.mark.parametrize("path", [_EXPORTS, _BATCHES])
+async def test_unknown_fields_have_one_wording(export_client: ExportClient, path: str) -> None:
+    body = {"colour": "red", "items": [{"mentor_id": "x", "overrides": {"colour": "red"}}]}
+    problem = (await post(export_client, f"{path}", json.dumps(body).encode())).json()
+    details = {error["pointer"]: error["detail"] for error in problem["errors"]}
+    assert details["/colour"] == "Unknown field."
+    if path == _BATCHES:
+        assert details["/items/0/overrides/colour"].startswith("Unknown field. Input should be 'activity_type', ")
+
+
+@pytest.mark.parametrize("path", [f"{_BATCHES}?org_id=nhf", "/api/v1/peer-mentors/import"])
+async def test_file_that_lost_its_line_breaks_is_recognised(export_client: ExportClient, path: str) -> None:
+    content = b"a;" * 20
+    problems = [(await post(export_client, path, content + end, "text/csv")).json() for end in (b"", b"\n")]
+    codes = [[error["code"] for error in problem["errors"]] for problem in problems]
+    assert codes == [["too_many_columns", "no_line_breaks"], ["too_many_columns"]]
+    assert "--data-binary" in problems[0]["errors"][1]["detail"]
+
+
+async def test_offset_whose_plus_became_a_space_is_explained(export_client: ExportClient) -> None:
+    for name, path in (("created_after", "bufdir-exports"), ("period_start", "activities")):
+        query = f"/api/v1/{path}?{name}=2026-01-31T12:00:00+01:00"
+        response = await export_client.http_client.get(query, headers=export_client.headers)
+        (error,) = response.json()["errors"]
+        assert (response.status_code, error["pointer"]) == (422, f"query:{name}")
+        assert error["detail"].endswith("; in a URL, write the + of an offset as %2B")
+        corrected = query.replace("+", "%2B")
+        assert (await export_client.http_client.get(corrected, headers=export_client.headers)).status_code == 200
+
+
+async def test_unknown_path_without_an_id_where_one_belongs_is_explained(export_client: ExportClient) -> None:
+    for path, is_explained in (
+        ("bufdir-exports/latest/audit", True),
+        ("bulk-registrations/5e4d7a34", True),
+        (f"bulk-registrations/{uuid4()}", False),
+        ("exports", False),
+    ):
+        response = await export_client.http_client.get(f"/api/v1/{path}", headers=export_client.headers)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+        assert response.json()["detail"].endswith("where an id belongs, which is a UUID.") == is_explained, path
+
+
 def _export_body(export_client: ExportClient) -> bytes:
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     body = {"org_id": export_client.org_id, "reporting_period": period, "export_format": "csv"}
@@ -158,7 +208,7 @@ async def test_batch_with_too_many_items_is_refused_with_one_error(export_client
     ("content", "code"),
     [
         (b"a," * 4_000_000 + b"a", "row_too_long"),
-        (b"a;" * 100 + b"a", "too_many_columns"),
+        (b"a;" * 100 + b"a\n", "too_many_columns"),
         (b'"a\n",' + b'x,"\n",' * 1_000_000, "row_too_long"),
         (b'mentor_id;"' + b"\n" * 5_000_000, "row_too_long"),
         (b"mentor_id\n" + b"\n" * 5_000_000, "missing_column"),
@@ -217,3 +267,4 @@ async def test_unknown_query_parameter_is_refused_by_every_list(export_client: E
         response = await export_client.http_client.get(f"/api/v1/{path}?orgid=nhf", headers=export_client.headers)
         (error,) = response.json()["errors"]
         assert (response.status_code, error["pointer"], error["code"]) == (422, "query:orgid", "extra_forbidden"), path
+        assert error["detail"] == "Unknown parameter."

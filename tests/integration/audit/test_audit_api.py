@@ -50,6 +50,12 @@ async def test_events_are_filtered_and_paged_newest_first(fetch: Fetch, jobs: li
     actor = f"user:{tenant.coordinator}"
     assert (await list_events(actor_prefix=actor[:13], event="export_requested"))["items"] == events
     assert (await list_events(actor_prefix=f"{actor[:12]}{'0' if actor[12] != '0' else '1'}"))["items"] == []
+    for length in (11, 14, 36):  # with hyphens and without them
+        for start in (jobs[0][:length], jobs[0][:length].replace("-", "").upper()):
+            found = (await list_events(subject_id_prefix=start))["items"]
+            assert [event["subject_id"] for event in found] == [jobs[0]]
+        for start in (str(tenant.coordinator)[:length], str(tenant.coordinator)[:length].replace("-", "")):
+            assert (await list_events(actor_prefix=f"user:{start}", event="export_requested"))["items"] == events
     first = await list_events(event="export_requested", page_size=2)
     rest = await list_events(event="export_requested", page_size=2, page_token=first["next_page_token"])
     assert first["items"] + rest["items"] == events
@@ -70,21 +76,23 @@ async def test_csv_has_every_event_that_matches(fetch: Fetch, jobs: list[str]) -
 
 
 @pytest.mark.parametrize(
-    ("query", "pointer"),
+    ("query", "pointer", "detail"),
     [
-        ({"event": "x'; --"}, "query:event"),
-        ({"actor": "Kari Nordmann"}, "query:actor"),
-        ({"actor_prefix": "user:%"}, "query:actor_prefix"),
-        ({"subject_id_prefix": "5e4d7a3"}, "query:subject_id_prefix"),
-        ({"created_after": "yesterday"}, "query:created_after"),
-        ({"page_token": "x"}, "query:page_token"),
-        ({"colour": "red"}, "query:colour"),
+        ({"event": "x'; --"}, "query:event", "There is no such event; /openapi.json lists the names"),
+        ({"event": "export_request"}, "query:event", "There is no such event; the nearest are export_requested"),
+        ({"actor": "Kari Nordmann"}, "query:actor", "or a part of the system, such as system:worker"),
+        ({"actor_prefix": "user:%"}, "query:actor_prefix", "such as user:5e4d7a34-95a4"),
+        ({"subject_id_prefix": "5e4d7a3"}, "query:subject_id_prefix", "such as 5e4d7a34-95a4"),
+        ({"created_after": "yesterday"}, "query:created_after", "RFC 3339"),
+        ({"page_token": "x"}, "query:page_token", ""),
+        ({"colour": "red"}, "query:colour", "Unknown parameter."),
     ],
     ids=str,
 )
-async def test_invalid_filter_names_its_parameter(fetch: Fetch, query: Json, pointer: str) -> None:
+async def test_invalid_filter_names_its_parameter(fetch: Fetch, query: Json, pointer: str, detail: str) -> None:
     response = await fetch(**query)
     assert (response.status_code, [error["pointer"] for error in response.json()["errors"]]) == (422, [pointer])
+    assert detail in response.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".csv"])

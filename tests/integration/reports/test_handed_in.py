@@ -197,6 +197,17 @@ async def test_impossible_submission_names_its_field(report: HandedInReport, bod
     assert (await report.get())["submitted_at"] is None
 
 
+async def test_grant_year_that_is_too_early_is_refused_with_the_year_that_it_must_follow(
+    report: HandedInReport,
+) -> None:
+    response = await report.submit(submitted_at="2026-02-01T12:00:00Z", grant_year=2026)
+    (error,) = response.json()["errors"]
+    assert (error["code"], error["detail"]) == (
+        "before_grant",
+        "The grant year must be after 2026, the year of the period.",
+    )
+
+
 async def test_deletion_of_a_handed_in_version_needs_its_own_confirmation(report: HandedInReport) -> None:
     await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z")
     before = (await report.get())["files"]

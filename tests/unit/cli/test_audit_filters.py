@@ -85,7 +85,7 @@ def test_subject_is_a_whole_id_or_the_start_of_one() -> None:
     [
         ("Kari@nhf.example", {"actor": f"user:{_ID}"}),
         (f"user:{_ID.upper()}", {"actor": f"user:{_ID}"}),
-        ("api_key:5e4d7a3495a4", {"actor_prefix": "api_key:5e4d7a34-95a4"}),
+        ("api_key:5e4d7a3495a4", {"actor_prefix": "api_key:5e4d7a3495a4"}),
         ("user:5e4d7a34", {"actor_prefix": "user:5e4d7a34"}),
         ("system:worker", {"actor": "system:worker"}),
     ],
