@@ -1,10 +1,11 @@
 """The pages of activities: list, correct and delete."""
 
+import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -30,6 +31,7 @@ from stafett.domain.errors import ExportError, OverlappingActivityError
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
 router = APIRouter(prefix=ACTIVITIES_PATH)
+_ID_PREFIX = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{1,4}){0,6}", re.ASCII)
 _MINUTE = timedelta(minutes=1)
 
 
@@ -68,12 +70,17 @@ async def list_activities(
     period = PeriodForm()
     if activity_id := parse_id(fields["activity"]):
         return redirect(request, f"{ACTIVITIES_PATH}/{activity_id}")
+    if prefix := _read_prefix(fields["activity"]):
+        filters = ActivityFilter(id_prefix=prefix, page_size=2)
+        found = (await run_in_threadpool(services.activities.list, session.caller, filters)).items
+        if len(found) == 1:
+            return redirect(request, f"{ACTIVITIES_PATH}/{found[0].activity.id}")
     try:
         period = PeriodForm.parse(fields)
     except InvalidFormError as error:
         errors |= error.errors
     if fields["activity"]:
-        errors["activity"] = "job_invalid"
+        errors["activity"] = "activity_unknown" if prefix else "id_invalid"
     values: dict[str, Any] = {"activities": (), "outcomes": None, "cause_filters": None, "mapping_error": None}
     if not errors:
         values |= await _load_list(request, session, services, period, cause, page_token)
@@ -86,6 +93,7 @@ async def list_activities(
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         fields=fields,
         errors=errors,
+        list_query=urlencode(query | ({"page_token": page_token} if page_token else {})),
         next_query=urlencode(query | {"page_token": next_token}) if next_token else None,
         **values,
     )
@@ -98,6 +106,7 @@ async def show_activity(
     services: ServicesDep,
     activity_id: UUID,
     notice: Annotated[str, Query()] = "",
+    back: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
     batch_id = details.activity.batch_id
@@ -112,6 +121,8 @@ async def show_activity(
         mentor_name=details.mentor_name,
         minutes=_count_minutes(details.activity),
         notice=notice,
+        list_query=urlencode(parse_qsl(back)),
+        is_in_future=details.activity.starts_at > services.clock(),
         **outcome,
     )
 
@@ -130,7 +141,7 @@ async def correct_activity(
 ) -> Response:
     """Correct the activity, unless another user has changed it since the page was made."""
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
-    revision = RevisionForm.parse(form).revision
+    revision, year = RevisionForm.parse(form).revision, _get_base_year(details.activity)
     try:
         correction = CorrectionForm.parse(form).build_correction(_show_fields(details.activity))
         correct = services.activities.correct
@@ -139,7 +150,11 @@ async def correct_activity(
         return _render_form(request, session, details, form, error.errors)
     except OverlappingActivityError:
         return _render_form(request, session, details, form, {"starts_at": "overlapping"})
-    notice = "unchanged" if corrected.activity.edits == revision else "corrected"
+    if corrected.activity.edits == revision:
+        notice = "unchanged"
+    else:
+        is_same_year = _get_base_year(corrected.activity) == year
+        notice = "corrected" if is_same_year else "moved"
     return redirect(request, f"{ACTIVITIES_PATH}/{activity_id}?notice={notice}")
 
 
@@ -197,7 +212,7 @@ async def _find_outcome(
     request: Request, session: ActiveSession, services: Services, activity: Activity
 ) -> dict[str, Any]:
     """Find whether the activity counts in the report of its year, as the report would state it now."""
-    year = activity.starts_at.astimezone(OSLO).year
+    year = _get_base_year(activity)
     none: dict[str, Any] = {"year": year, "outcome": None, "outcome_error": None}
     try:
         with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
@@ -209,6 +224,15 @@ async def _find_outcome(
     except TooManyRequestsError:
         return none | {"outcome_error": "busy"}
     return none | {"outcome": outcome}
+
+
+def _read_prefix(text: str) -> str:
+    """Return the digits with which an id begins, or nothing if the text is none or too short."""
+    return text.replace("-", "").lower() if _ID_PREFIX.fullmatch(text) else ""
+
+
+def _get_base_year(activity: Activity) -> int:
+    return activity.starts_at.astimezone(OSLO).year
 
 
 def _count_minutes(activity: Activity) -> int:

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from starlette.datastructures import FormData
 
 from api.console.forms import ConsoleForm, InvalidFormError, create_field_error, parse_id
 from api.console.item_problems import format_value
-from api.console.written_days import WrittenTime
+from api.console.written_days import WrittenTime, require_existing_time, write_day
 from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.activity import ActivityType
 from stafett.domain.activity_faults import decode_faults
@@ -29,7 +29,9 @@ from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 _Participants = Annotated[int, Field(ge=0, le=MAX_PARTICIPANTS)]
 _Text = StringConstraints(strip_whitespace=True)
 _LocalTime = Annotated[
-    WrittenTime, Field(ge=datetime(EARLIEST_YEAR + 1, 1, 1), le=datetime(LATEST_YEAR, 1, 1))  # noqa: DTZ001 - local
+    WrittenTime,
+    Field(ge=datetime(EARLIEST_YEAR + 1, 1, 1), le=datetime(LATEST_YEAR, 1, 1)),  # noqa: DTZ001 - local
+    AfterValidator(require_existing_time),
 ]
 
 
@@ -41,7 +43,7 @@ class ActivityForm(ConsoleForm):
     duration_minutes: Annotated[int, Field(ge=1, le=MAX_DURATION_MINUTES)]
     participants: _Participants
     new_participants: _Participants
-    place: Annotated[str, _Text, Field(max_length=200), NO_NUL]
+    place: Annotated[str, _Text, Field(max_length=200), NO_NUL] = ""
     in_person: Literal["true"] | None = None
     in_norway: Literal["true"] | None = None
     note: Annotated[str, Field(max_length=4000), NO_NUL] | None = None
@@ -50,6 +52,13 @@ class ActivityForm(ConsoleForm):
     def _check_new_participants(self) -> Self:
         if self.new_participants > self.participants:
             raise create_field_error("new_participants", "new_participants")
+        return self
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        """Require a place of those who met in person, without which a report has a warning."""
+        if self.in_person is not None and not self.place:
+            raise create_field_error("place", "place_missing")
         return self
 
     @property
@@ -74,7 +83,6 @@ class BatchForm(ActivityForm):
 class CorrectionForm(ActivityForm):
     """A registered activity as it should be. The note that it has is not in the form."""
 
-    place: Annotated[str, _Text, Field(max_length=200), NO_NUL] = ""
     remove_note: Literal["true"] | None = None
     event_id: UUID | None = None
 
@@ -173,9 +181,11 @@ def _parse_ids(form: FormData, name: str) -> list[UUID]:
 
 
 def list_wrong_fields(item: BulkItem) -> Sequence[str]:
-    """List the fields that can be the reason why the item failed, in the order of the form, and always the start."""
+    """List the fields that can be the reason why the item failed, in the order of the form."""
     faults = decode_faults(item.validation_error or "[]")
-    names = {"starts_at", *(fault.field for fault in faults)}
+    names = {fault.field for fault in faults}
+    if item.error_code == ItemErrorCode.OVERLAPPING_ACTIVITY:
+        names.add("starts_at")
     if any(fault.code == "more_new_participants" for fault in faults):
         names.add("participants")
     if item.error_code in {ItemErrorCode.MENTOR_NOT_FOUND, ItemErrorCode.MENTOR_INACTIVE}:
@@ -204,6 +214,8 @@ def correct_items(
     ``mentors`` has the ids of the mentors whom the form names.
     """
     items, errors = list[BulkItemInput](), dict[str, str]()
+    if failed and not any(_is_corrected(batch, item, fields) for item in failed):
+        raise InvalidFormError({"corrections": "nothing_corrected"})
     for item in failed:
         if fields.get(f"omit-{item.position}") == "true":
             continue
@@ -219,6 +231,14 @@ def correct_items(
     return BulkRequest(org_id=batch.org_id, label=batch.label, corrects=batch.id, activity=activity, items=tuple(items))
 
 
+def _is_corrected(batch: BulkBatch, item: BulkItem, fields: Mapping[str, str]) -> bool:
+    """Return whether the form leaves the item out, or has another value than the one with which it failed."""
+    shown = show_items(batch, [item])
+    return fields.get(f"omit-{item.position}") == "true" or any(
+        fields.get(name, "").strip() not in {value, write_day(value)} for name, value in shown.items()
+    )
+
+
 def _correct_item(
     batch: BulkBatch, item: BulkItem, fields: Mapping[str, str], mentors: Mapping[str, str]
 ) -> BulkItemInput:
@@ -230,7 +250,7 @@ def _correct_item(
         mentor = str(parse_id(text) or mentors.get(text, ""))
         if not mentor:
             raise InvalidFormError({"mentor": "mentor_unknown"})
-    if item.event_id and datetime.fromisoformat(overrides["starts_at"]) == _get_start(batch, item):
+    if item.event_id and (not form.starts_at or form.starts_at.replace(tzinfo=OSLO) == _get_start(batch, item)):
         overrides.setdefault("event_id", str(item.event_id))
     return BulkItemInput(mentor_id=mentor, client_ref=item.client_ref, overrides=overrides)
 

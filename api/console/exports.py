@@ -1,6 +1,6 @@
 """The pages of exports: list, state, download, cancel, retry and delete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
-from api.console.forms import ConsoleForm, FormErrors, RetryForm
+from api.console.forms import ConsoleForm, FormErrors, RetryForm, parse_id
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
 from api.console.services import EXPORTS_PATH, ConsoleServicesDep
@@ -23,6 +23,7 @@ from api.headers import LastEventId
 from api.routes.bufdir_exports import load_view, respond_with_deviations
 from api.schemas.exports import ExportResource
 from api.schemas.reports import ReportResource
+from stafett.audit.names import SubjectName
 from stafett.database.pagination import PageToken
 from stafett.domain.errors import FileRemovedError, HandedInError, ServiceUnavailableError
 from stafett.domain.export import Locale
@@ -164,8 +165,16 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         "is_file_removed": _is_file_removed(details),
         "can_command": caller.can_cancel_and_retry(row.org_id, row.requested_by),
         "events": events,
+        "names": _load_names(services, caller, events),
         "has_more_events": next_page is not None,
     }
+
+
+def _load_names(services: Services, caller: Caller, events: Sequence[Any]) -> Mapping[UUID, SubjectName]:
+    """Load the names of those who did what happened, for those who see them in the audit trail too."""
+    if not caller.has_permission(Permission.READ_AUDIT_TRAIL):
+        return {}
+    return services.audit_names.load(caller, filter(None, (parse_id(each.actor.partition(":")[2]) for each in events)))
 
 
 def _load_report(services: Services, caller: Caller, report_id: UUID | None) -> ReportResource | None:

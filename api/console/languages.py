@@ -1,8 +1,10 @@
 """The languages of the console: the choice of one, its texts, and its way to write dates and numbers."""
 
 import io
+import re
 from calendar import monthrange
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cache, lru_cache, partial
 from importlib.resources import files
@@ -26,7 +28,8 @@ from stafett.domain.activity import ACTIVITY_TYPES, ACTIVITY_TYPES_BY_ID, Activi
 from stafett.domain.export import Locale
 from stafett.domain.failure_reasons import describe_export_failure, describe_item_failure
 from stafett.domain.file_versions import name_version
-from stafett.domain.reporting_period import OSLO, ReportingPeriod
+from stafett.domain.proxy_activity import MAX_DURATION_MINUTES, MAX_PARTICIPANTS
+from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO, ReportingPeriod
 
 LANGUAGE_COOKIE, LANGUAGE_PARAMETER = "stafett-lang", "lang"
 LANGUAGE_NAMES: dict[Locale, str] = {"nb": "Bokmål", "nn": "Nynorsk", "en": "English"}
@@ -36,12 +39,16 @@ SOURCE_LANGUAGE: Locale = "en"
 _DEFAULT_LANGUAGE: Locale = "nb"
 _LANGUAGES: dict[str | None, Locale] = {code: code for code in LANGUAGE_NAMES}
 _BABEL_LOCALES: dict[Locale, str] = {"nb": "nb", "nn": "nn", "en": "en_GB"}
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNITS = ("B", "kB", "MB", "GB")
 _BYTES_PER_UNIT = 1000
 _MAX_FORMATTED_VALUES = 2000
 """Of each kind of dates, whose formatting takes longer than the rest of a row."""
 
 _DECEMBER = 12
+_LIMITS = {"duration": MAX_DURATION_MINUTES, "participants": MAX_PARTICIPANTS, "years": (EARLIEST_YEAR, LATEST_YEAR)}
+"""The limits of numbers that error messages name."""
+
 _LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""})
 """Classes of characters that are in texts written from left to right only."""
 _ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
@@ -86,6 +93,7 @@ def get_environment(language: Locale) -> Environment:
         _=_translate_with(translations), ngettext=_translate_plural_with(translations), asset=get_asset_url
     )
     environment.globals.update(
+        limits=_LIMITS,
         activity_type_options=[(each.id.value, each.names[language]) for each in ACTIVITY_TYPES],
     )
     environment.filters.update(
@@ -94,6 +102,7 @@ def get_environment(language: Locale) -> Environment:
         written_day=write_day,
         name_version=name_version,
         day=remember(formats.format_day_of),
+        iso_day=formats.format_iso_day,
         time=remember(formats.format_time),
         clock=formats.format_clock,
         month=formats.format_month,
@@ -174,6 +183,15 @@ class _Formats:
 
     def format_day_of(self, value: datetime) -> str:
         return self.format_day(value.astimezone(OSLO).date())
+
+    def format_iso_day(self, text: str) -> str:
+        """Format a day, or the day of a time, that a text has in ISO 8601; leave any other text unchanged."""
+        with suppress(ValueError):
+            if _ISO_DAY.fullmatch(text):
+                return self.format_day(date.fromisoformat(text))
+            if _ISO_DAY.match(text):
+                return self.format_day_of(datetime.fromisoformat(text))
+        return text
 
     def format_month(self, value: date) -> str:
         return format_date(value, "MMMM y", locale=self._locale)

@@ -5,9 +5,10 @@ The forms of the pages carry the draft along, so that nothing is stored before i
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
@@ -24,6 +25,7 @@ from api.console.security import SessionUpload
 from api.console.sessions import ActiveSession, Administrator
 from api.dependencies import Services, ServicesDep
 from api.previews import build_preview
+from api.schemas.reports import ReportResource
 from stafett.column_mapper import InvalidMappingError, MappingDocument, load_mapping
 from stafett.column_mapper.differences import compare_documents
 from stafett.column_mapper.loader import load_mapping_request
@@ -32,10 +34,12 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.reporting_period import OSLO
 from stafett.exports.service import authorise_start
+from stafett.reports.history import ReportFilter
 
 _PATH = f"{MAPPING_PATH}/draft"
 router = APIRouter(prefix=_PATH)
 _MAX_ISSUES = 100
+_MAX_CONCERNED = 20
 
 
 class TrialForm(ConsoleForm):
@@ -55,6 +59,7 @@ class PublicationForm(ConsoleForm):
     """From when the draft is in force, and the latest version when the draft was uploaded, if there was one."""
 
     effective_from: Day
+    confirm_past: Literal["true"] | None = None
     revision: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
 
@@ -123,11 +128,21 @@ async def publish_draft(
         form = PublicationForm.parse(upload.fields)
     except InvalidFormError as error:
         return await _render_draft(request, session, services, draft, upload.fields, errors=error.errors)
+    if form.effective_from < services.clock().astimezone(OSLO).date() and form.confirm_past is None:
+        concerned = await run_in_threadpool(_list_concerned, services, session, form.effective_from)
+        errors = {"confirm_past": "past_day"}
+        return await _render_draft(request, session, services, draft, upload.fields, errors=errors, concerned=concerned)
     content = json.dumps(draft.as_json() | {"effective_from": form.effective_from.isoformat()})
     document = await run_in_threadpool(load_mapping, content)
     revisions = None if form.revision is None else {form.revision}
     await run_in_threadpool(services.mappings.add, session.caller, session.org_id, document, revisions)
     return redirect(request, f"{MAPPING_PATH}?notice=published")
+
+
+def _list_concerned(services: Services, session: ActiveSession, day: date) -> list[ReportResource]:
+    """List the newest reports whose later versions would use a mapping that is in force from the day."""
+    reports = map(ReportResource.from_details, services.reports.list(session.caller, ReportFilter(page_size=100)).items)
+    return [each for each in reports if each.reporting_period.last_day >= day][:_MAX_CONCERNED]
 
 
 async def _load_draft(services: Services, session: ActiveSession, fields: Mapping[str, str]) -> MappingDocument:
@@ -168,6 +183,7 @@ async def _render_draft(
     *,
     trial: Mapping[str, Any] | None = None,
     errors: FormErrors | None = None,
+    concerned: Sequence[ReportResource] = (),
 ) -> Response:
     in_force = await run_in_threadpool(load_in_force, session, services)
     versions = await run_in_threadpool(services.mappings.list_versions, session.caller, session.org_id)
@@ -194,4 +210,5 @@ async def _render_draft(
         differences=differences,
         trial=trial,
         errors=errors,
+        concerned=concerned,
     )

@@ -58,6 +58,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         parameters=form.parameters,
         fields=form_fields,
         existing=existing,
+        previous=None,
         form_query=urlencode(form_fields | {"page": fields.get("page", "")}),
         page_key=fields.get("page", ""),
         report=None,

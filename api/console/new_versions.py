@@ -8,9 +8,11 @@ from api.concurrency import run_in_threadpool
 from api.console.new_reports import check_request
 from api.console.pages import render_page
 from api.console.services import REPORTS_PATH
-from api.console.sessions import JobStarter
-from api.dependencies import ServicesDep
+from api.console.sessions import ActiveSession, JobStarter
+from api.dependencies import Services, ServicesDep
+from api.schemas.exports import ExportResource
 from api.schemas.reports import ReportResource
+from stafett.domain.errors import NotFoundError
 from stafett.domain.export import ExportRequest
 from stafett.exports.service import authorise_start
 
@@ -32,6 +34,15 @@ async def check_new_version(request: Request, session: JobStarter, services: Ser
         parameters=report.parameters,
         report=report,
         existing=None,
+        previous=await run_in_threadpool(_find_export, services, session, report.files[-1].export_id),
         key=uuid4(),
         **await check_request(session, services, export_request),
     )
+
+
+def _find_export(services: Services, session: ActiveSession, export_id: UUID) -> ExportResource | None:
+    """Find the export of the newest version, with its counts and its mapping, unless it was deleted."""
+    try:
+        return ExportResource.from_details(services.exports.find(session.caller, export_id))
+    except NotFoundError:
+        return None

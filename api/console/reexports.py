@@ -21,7 +21,7 @@ from api.headers import LastEventId
 from api.routes.report_reexports import load_view
 from api.schemas.exports import ExportResource
 from api.schemas.reexports import ReexportSummary
-from stafett.domain.errors import NoFileError, NotFoundError, PermissionDeniedError
+from stafett.domain.errors import NoFileError, NotFoundError
 from stafett.domain.membership import Permission
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.domain.reporting_period import ReportingPeriod
@@ -120,13 +120,10 @@ def list_steps(status: ReexportStatus) -> list[tuple[ReexportStatus, str]]:
 
 
 def _get_download_url(session: ActiveSession, services: Services, reexport_id: UUID) -> str:
-    """Sign a link to the result and record that it is issued."""
+    """Sign a link to the result and record that the version is downloaded."""
     details = services.reexports.find(session.caller, reexport_id)
     export = details.downloadable_export
     if export is None:
         raise NoFileError("The re-export has no file.")
-    link = services.downloads.get_link(session.caller, export, services.clock(), details.reexport.file_version)
-    if link is None:
-        raise PermissionDeniedError("You may not download this file.")
-    services.downloads.record_link_issued(session.caller, export, link)
-    return link.url
+    version = details.reexport.file_version
+    return services.downloads.get_download_url(session.caller, export.id, services.clock(), version)

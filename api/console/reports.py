@@ -6,6 +6,7 @@ from datetime import datetime, time
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
@@ -79,8 +80,16 @@ async def list_reports(
 
 
 @router.get("/{report_id:uuid}")
-async def show_report(request: Request, session: Reader, services: ServicesDep, report_id: UUID) -> Response:
-    return await _render_report(request, session, services, report_id)
+async def show_report(
+    request: Request,
+    session: Reader,
+    services: ServicesDep,
+    report_id: UUID,
+    *,
+    notice: Annotated[str, Query()] = "",
+    version: Annotated[Sequence[int], Query(max_length=MAX_VERSION)] = (),
+) -> Response:
+    return await _render_report(request, session, services, report_id, notice=notice, withdrawn=version)
 
 
 @router.get("/{report_id:uuid}/changes")
@@ -137,12 +146,14 @@ async def record_submission(
 @router.get("/{report_id:uuid}/submission/clear")
 async def confirm_clearing(request: Request, session: JobStarter, services: ServicesDep, report_id: UUID) -> Response:
     details = await run_in_threadpool(services.reports.find, session.caller, report_id)
+    report = ReportResource.from_details(details)
     return render_page(
         request,
         "confirm.html",
         session=session,
         action="clear_submission",
-        period=ReportResource.from_details(details).reporting_period,
+        period=report.reporting_period,
+        marked=[file for file in report.files if file.submitted_at],
         fields={"revision": details.report.edits},
         back=f"{REPORTS_PATH}/{report_id}",
     )
@@ -154,8 +165,11 @@ async def clear_submission(
 ) -> Response:
     submission = ReportSubmission(submitted_at=None, submitted_reference=None)
     revisions = {RevisionForm.parse(form).revision}
+    before = await run_in_threadpool(services.reports.find, session.caller, report_id)
+    versions = [each.version for each in ReportResource.from_details(before).files if each.submitted_at]
     await run_in_threadpool(services.reports.record_submission, session.caller, report_id, submission, revisions)
-    return redirect(request, f"{REPORTS_PATH}/{report_id}")
+    query = urlencode([("notice", "withdrawn"), *(("version", each) for each in versions)])
+    return redirect(request, f"{REPORTS_PATH}/{report_id}?{query}")
 
 
 @router.post("/{report_id:uuid}/versions")
@@ -206,6 +220,9 @@ async def _render_report(
     report_id: UUID,
     fields: Mapping[str, str] | None = None,
     errors: FormErrors | None = None,
+    *,
+    notice: str = "",
+    withdrawn: Sequence[int] = (),
 ) -> Response:
     details = await run_in_threadpool(services.reports.find, session.caller, report_id)
     today = services.clock().astimezone(OSLO).date()
@@ -233,7 +250,9 @@ async def _render_report(
         report=resource,
         comparable_versions=_list_comparable_versions(resource),
         revision=report.edits,
-        now=services.clock(),
+        is_in_future=report.submitted_at is not None and submitted_on > today,
+        notice=notice,
+        withdrawn=withdrawn,
         key=parse_id(given.get("key")) or uuid4(),
         fields=blank | given,
         errors=errors,

@@ -2,11 +2,13 @@
 
 import re
 from contextlib import suppress
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 from pydantic import BeforeValidator, NaiveDatetime
 from pydantic_core import PydanticCustomError
+
+from stafett.domain.reporting_period import OSLO
 
 _DAY = r"(?:(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})|(?P<iso>\d{4}-\d\d-\d\d))"
 _TIME = r"(?P<hour>\d{1,2})[.:](?P<minute>\d\d)(?::(?P<second>\d\d))?"
@@ -46,6 +48,14 @@ WrittenDay = Annotated[date, BeforeValidator(_parse_day)]
 
 WrittenTime = Annotated[NaiveDatetime, BeforeValidator(_parse_time)]
 """A day and a time in Oslo as a user writes them."""
+
+
+def require_existing_time(value: datetime) -> datetime:
+    """Reject a time that clocks in Oslo skip when summer time begins."""
+    instant = value.replace(tzinfo=OSLO)
+    if instant.astimezone(UTC).astimezone(OSLO).replace(tzinfo=None) != value:
+        raise PydanticCustomError("time_skipped", "Clocks in Oslo skip this time.")
+    return value
 
 
 def write_day(text: str) -> str:

@@ -26,7 +26,7 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "duration_minutes": "Varighet i hele minutter, fra 1 til {max_minutes}.",
         "participants": "Antall deltakere, også de nye: et helt tall fra 0 til {max_participants}.",
         "new_participants": "Hvor mange av deltakerne som var med for første gang: et helt tall fra 0.",
-        "place": "Sted, høyst {max_place} tegn. Cellene kan være tomme.",
+        "place": "Sted, høyst {max_place} tegn. Cellene kan være tomme når deltakerne ikke møttes fysisk.",
         "in_person": "Om deltakerne møttes fysisk: ja eller nei.",
         "in_norway": "Om aktiviteten var i Norge: ja eller nei.",
         "note": "Merknad i fritekst, høyst {max_note} tegn. Kan komme med i rapporter: ingen helseopplysninger. Kan"
@@ -43,7 +43,7 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "duration_minutes": "Lengd i heile minutt, frå 1 til {max_minutes}.",
         "participants": "Talet på deltakarar, også dei nye: eit heilt tal frå 0 til {max_participants}.",
         "new_participants": "Kor mange av deltakarane som var med for første gong: eit heilt tal frå 0.",
-        "place": "Stad, høgst {max_place} teikn. Cellene kan vere tomme.",
+        "place": "Stad, høgst {max_place} teikn. Cellene kan vere tomme når deltakarane ikkje møttest fysisk.",
         "in_person": "Om deltakarane møttest fysisk: ja eller nei.",
         "in_norway": "Om aktiviteten var i Noreg: ja eller nei.",
         "note": "Merknad i fritekst, høgst {max_note} teikn. Kan kome med i rapportar: ingen helseopplysningar. Kan"
@@ -60,7 +60,8 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "duration_minutes": "Duration in whole minutes, from 1 to {max_minutes}.",
         "participants": "Number of participants, new ones included: a whole number from 0 to {max_participants}.",
         "new_participants": "How many of the participants took part for the first time: a whole number from 0.",
-        "place": "Place, at most {max_place} characters. The cells may be empty.",
+        "place": "Place, at most {max_place} characters. The cells may be empty when the participants did not meet in"
+        " person.",
         "in_person": "Whether the participants met in person: yes (ja) or no (nei).",
         "in_norway": "Whether the activity was in Norway: yes (ja) or no (nei).",
         "note": "Note in free text, at most {max_note} characters. Can be part of reports: no details of health. May"

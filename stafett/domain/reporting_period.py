@@ -49,15 +49,17 @@ DayOrInstant = Annotated[
 
 
 def add_oslo_offset(value: str) -> str:
-    """Interpret a local time as Europe/Oslo; return any other value unchanged."""
+    """Interpret a local time as Europe/Oslo; return any other value, and a time that clocks skip, unchanged."""
     match = _LOCAL_DAY_FIRST.fullmatch(value) or _LOCAL_YEAR_FIRST.fullmatch(value)
     if match is None:
         return value
     year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
     try:
-        return datetime(year, month, day, hour, minute, tzinfo=OSLO).isoformat()
+        instant = datetime(year, month, day, hour, minute, tzinfo=OSLO)
     except ValueError:
         return value
+    is_skipped = instant.astimezone(UTC).astimezone(OSLO).replace(tzinfo=None) != instant.replace(tzinfo=None)
+    return value if is_skipped else instant.isoformat()
 
 
 def to_first_instant(start: datetime | date) -> datetime:

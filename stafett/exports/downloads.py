@@ -103,12 +103,16 @@ class ExportDownloads:
             self._recorded_links.clear()
         self._recorded_links.add((caller.actor, link))
 
-    def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
-        """Return a URL for an immediate download, and write the audit event of the download."""
+    def get_download_url(self, caller: Caller, export_id: UUID, now: datetime, version: int | None = None) -> str:
+        """Return a URL for an immediate download, and write the audit event of the download.
+
+        For a report's version, the event names the version, and browsers save the file under the version's own name.
+        """
+        detail = {} if version is None else {"version": version}
         with self._database.caller_transaction(caller) as session:
             export = get_downloadable_export(session, caller, export_id)
-            audit_trail.append_audit_event(session, build_audit_entry(caller, export, FILE_DOWNLOADED))
-        return self._sign_link(get_downloadable_file(export), now).url
+            audit_trail.append_audit_event(session, build_audit_entry(caller, export, FILE_DOWNLOADED, **detail))
+        return self._sign_link(get_downloadable_file(export), now, version or 1).url
 
     def open_file(self, caller: Caller, export: Export) -> BinaryIO:
         """Open the file for reading; the caller closes it."""
@@ -121,7 +125,7 @@ class ExportDownloads:
         return DownloadLink(*self._storage.presign_url(file.key, name_version(file.name, version), now))
 
 
-def build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
+def build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str | int) -> AuditEntry:
     detail: EventDetail = {"attempt": export.attempt, "sha256": get_downloadable_file(export).sha256, **extra_detail}
     return AuditEntry(org_id=export.org_id, actor=caller.actor, event=event, subject_id=export.id, detail=detail)
 

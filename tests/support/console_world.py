@@ -202,7 +202,7 @@ class _Builder:
             column["header"]["nb"] = self._write(column["header"]["nb"])[:200]
         page = (await upload(self._admin, "/console/admin/mapping/draft", json.dumps(document).encode())).text
         fields = {name: read_field(page, name) for name in ("document", "revision")}
-        fields |= {"effective_from": f"{YEAR}-01-01"}
+        fields |= {"effective_from": f"{YEAR}-01-01", "confirm_past": "true"}
         parse_path(await upload(self._admin, "/console/admin/mapping/draft/publication", None, **fields))
         self._world.document = fields["document"]
         return 2

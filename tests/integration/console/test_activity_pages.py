@@ -112,13 +112,60 @@ async def test_stale_correction_and_deletion_change_nothing_and_lead_back(
     assert fetch_row(owner_url, activity_id) == before
 
 
+async def test_correction_to_another_year_or_to_the_future_is_warned_of(
+    browser: ConsoleBrowser, tenant: Tenant, path: str
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    future = datetime.now(UTC).year + 2
+    for year, revision, is_in_future in ((2025, "0", False), (future, "1", True)):
+        fields = FIELDS | {"starts_at": f"02.03.{year} 10:00", "revision": revision}
+        response = await browser.submit(f"{path}/correct", **fields)
+        page = (await browser.get(response.headers["location"])).text
+        assert f"is now in the report of {year}. Check the year." in page
+        assert ("The activity starts in the future." in page) is is_in_future
+
+
+async def test_activity_without_a_meeting_in_person_needs_no_place(
+    browser: ConsoleBrowser, tenant: Tenant, path: str, owner_url: str, activity_id: UUID
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    await browser.submit(f"{path}/correct", **FIELDS | {"place": "", "in_person": ""})
+    assert fetch_row(owner_url, activity_id)[3] == ""
+
+
+async def test_first_eight_characters_of_an_id_lead_to_the_activity(
+    browser: ConsoleBrowser, tenant: Tenant, path: str, activity_id: UUID
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    response = await browser.http.get(ACTIVITIES, params={"activity": str(activity_id)[:8]})
+    assert parse_path(response) == path
+    for text, error in ((uuid4().hex[:8], "No activity has an id that begins like this"), ("course", "Enter an id")):
+        response = await browser.http.get(ACTIVITIES, params={"activity": text})
+        assert (response.status_code, error in response.text) == (422, True)
+
+
+async def test_activity_that_a_list_leads_to_leads_back_to_that_list(
+    browser: ConsoleBrowser, tenant: Tenant, path: str
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    page = (await browser.http.get(ACTIVITIES, params={"start": "01.03.2026", "end": "31.03.2026"})).text
+    link = re.search(rf'href="({path}[^"]*)"', page)
+    assert link is not None
+    activity = (await browser.get(link[1].replace("&amp;", "&"))).text
+    assert f'href="{ACTIVITIES}?start=01.03.2026&amp;end=31.03.2026">Back to the list</a>' in activity
+    assert "Back to the list" not in (await browser.get(path)).text
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
         ({"activity_type": "yoga"}, "Choose a type of activity."),
         ({"starts_at": ""}, "Enter the day and the time at which the activity started"),
         ({"starts_at": "31.12.1900 10:00"}, "Enter the day and the time at which the activity started"),
-        ({"duration_minutes": "0"}, "The number is too small or too large."),
+        ({"duration_minutes": "0"}, "The duration must be from 1 to 20,160 minutes."),
+        ({"participants": "100001"}, "The number of participants must be from 0 to 100,000."),
+        ({"starts_at": "29.03.2026 02:30"}, "This time does not exist"),
+        ({"place": ""}, "Enter where the activity took place."),
         ({"participants": "x"}, "Enter how many participants there were, as a whole number."),
         ({"new_participants": "6"}, "There cannot be more new participants than participants."),
         ({"place": "x" * 201}, "The text is too long."),
@@ -173,7 +220,9 @@ async def test_list_is_filtered_by_days_in_oslo_and_finds_an_id(
     await browser.sign_in(tenant.users[Role.AUDITOR])
 
     async def list_ids(query: str) -> list[str]:
-        return re.findall(rf'href="{ACTIVITIES}/([0-9a-f-]{{36}})"', (await browser.get(f"{ACTIVITIES}?{query}")).text)
+        return re.findall(
+            rf'href="{ACTIVITIES}/([0-9a-f-]{{36}})[?"]', (await browser.get(f"{ACTIVITIES}?{query}")).text
+        )
 
     assert await list_ids("") == [str(late), str(early)]
     assert await list_ids("start=2026-02-01") == [str(late)]

@@ -107,7 +107,13 @@ def create_values(owner_url: str, tenant: Tenant) -> dict[str, str]:
     person = {"display_name": "Nina Ny", "name": "Nina Ny", "role": "auditor", "address": f"{uuid4()}@example.org"}
     others = {"days": "90", "url": "https://93.184.215.14/", "source": "current_data", "version": "1"}
     days = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31", "submitted_on": f"{YEAR + 1}-02-01"}
-    versions = {"revision": "0", "attempt": "1", "effective_from": f"{YEAR}-01-01", "document": json.dumps(row[0])}
+    versions = {
+        "revision": "0",
+        "attempt": "1",
+        "effective_from": f"{YEAR}-01-01",
+        "confirm_past": "true",
+        "document": json.dumps(row[0]),
+    }
     ids = {
         "starts_at-0": ACTIVITY["starts_at"],
         "organisation": tenant.org_id,

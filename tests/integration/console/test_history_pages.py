@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from stafett.domain.membership import Role
+from stafett.domain.reporting_period import OSLO
 from stafett.testing import ActivityFactory, Tenant
 from tests.support.console_forms import parse_path, read_field
 from tests.support.console_jobs import make_report, wait_for_text
@@ -71,9 +72,13 @@ async def test_report_is_submitted_exported_again_and_verified(
     assert "Nothing needs your attention." in (await browser.get("/console")).text
     confirmation = (await browser.get(f"{path}/submission/clear")).text
     assert "<h1>Is the report 2026 not handed in after all?</h1>" in confirmation
+    assert "<li>Version 2, handed in on 1 February 2026. Reference:" in confirmation
     assert "Version 2 was handed in" in (await browser.get(path)).text
-    await browser.submit(f"{path}/submission/clear", revision=read_revision(confirmation))
-    assert "Version 2 was handed in" not in (await browser.get(path)).text
+    response = await browser.submit(f"{path}/submission/clear", revision=read_revision(confirmation))
+    assert parse_path(response) == path
+    page = (await browser.get(response.headers["location"])).text
+    assert "Version 2 is no longer marked as handed in." in page
+    assert "Version 2 was handed in" not in page
 
 
 async def test_new_version_is_checked_first_and_shows_its_counts_and_deviations(
@@ -94,6 +99,9 @@ async def test_new_version_is_checked_first_and_shows_its_counts_and_deviations(
         check = (await browser.get(f"{path}/versions/check")).text
         assert "Check the new version of the report 2026" in check
         assert re.search(r"Activities in the period</dt><dd>3<", check)
+        assert "<h3>What differs from version 1</h3>" in check
+        assert "<li>Activities in the period: 1 → 3</li>" in check
+        assert "<li>Count towards the grant:" in check
         assert f"/console/activities/{long}" in check
         assert (await auditor.get(f"{path}/versions/check")).status_code == 403
         fields = {name: read_field(check, name) for name in ("key", "source")}
@@ -114,6 +122,40 @@ async def test_new_version_is_checked_first_and_shows_its_counts_and_deviations(
     await browser.submit(f"{path}/submission", **submission)
     for reader in (browser, auditor):
         assert "Version 2 was handed in to Bufdir on 1 February 2026." in (await reader.get(first[1])).text
+
+
+async def test_download_of_a_version_is_recorded_with_its_number(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    browser, auditor = open_browser(), open_browser()
+    await browser.sign_in(tenant.coordinator)
+    await auditor.sign_in(tenant.users[Role.AUDITOR])
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    async with run_worker():
+        path = await make_report(browser)
+        activity_factory.create_activity(mentor)
+        job = parse_path(await browser.submit(f"{path}/versions", source="current_data", key=str(uuid4())))
+        await wait_for_text(browser, job, "Version 2 of the report is ready.")
+    assert (await browser.get(f"{job}/file")).status_code == 303
+    page = (await auditor.http.get("/console/audit", params={"event": "file_downloaded"})).text
+    assert re.search(r"File downloaded.*?version: 2", page.split("<tbody>")[1], re.DOTALL)
+    issued = (await auditor.http.get("/console/audit", params={"event": "link_issued"})).text
+    assert "There are no such events." in issued
+
+
+async def test_hand_in_is_in_the_future_from_the_next_day_in_oslo(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    await browser.sign_in(tenant.coordinator)
+    async with run_worker():
+        path = await make_report(browser)
+    for days, is_in_future in ((0, False), (2, True)):
+        day = datetime.now(OSLO).date() + timedelta(days=days)
+        page = (await browser.get(path)).text
+        await browser.submit(f"{path}/submission", revision=read_revision(page), submitted_on=day.isoformat())
+        assert ("This day is in the future." in (await browser.get(path)).text) is is_in_future
 
 
 async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(

@@ -59,6 +59,10 @@ async def test_draft_is_tried_beside_the_version_in_force_and_published_once(
     assert re.search(r"Does not count: \W?&lt;script&gt;", page), page
     assert (await browser.get(f"{MAPPING}/versions/2")).status_code == 404
     fields = read_draft(page) | {"effective_from": "2026-07-01"}
+    refused = await upload(browser, f"{DRAFT}/publication", None, **fields)
+    assert (refused.status_code, "The day is in the past" in refused.text) == (422, True)
+    assert (await browser.get(f"{MAPPING}/versions/2")).status_code == 404
+    fields = read_draft(refused.text) | {"effective_from": "2026-07-01", "confirm_past": "true"}
     for _ in range(2):
         assert parse_path(await upload(browser, f"{DRAFT}/publication", None, **fields)) == MAPPING
     published = (await browser.get(f"{MAPPING}/versions/2")).text
@@ -76,7 +80,7 @@ async def test_draft_based_on_an_older_version_is_not_published(browser: Console
     await browser.sign_in(tenant.users[Role.ADMIN])
     document = await download_document(browser)
     first, second = [(await check(browser, document | {"title": title})).text for title in ("First", "Second")]
-    day = {"effective_from": "2026-07-01"}
+    day = {"effective_from": "2026-07-01", "confirm_past": "true"}
     assert parse_path(await upload(browser, f"{DRAFT}/publication", None, **read_draft(first), **day)) == MAPPING
     response = await upload(browser, f"{DRAFT}/publication", None, **read_draft(second), **day)
     assert response.status_code == 409
@@ -172,7 +176,7 @@ async def test_mapping_of_another_organisation_or_role_is_refused(
     await stranger.sign_in(other_tenant.users[Role.ADMIN], "two")
     await auditor.sign_in(tenant.users[Role.AUDITOR])
     page = (await check(owner, await download_document(owner) | {"title": "Second"})).text
-    fields = read_draft(page) | {"effective_from": "2026-07-01"}
+    fields = read_draft(page) | {"effective_from": "2026-07-01", "confirm_past": "true"}
     assert (await upload(auditor, f"{DRAFT}/publication", None, **fields)).status_code == 403
     without_token = await owner.http.post(
         f"{DRAFT}/publication", data=fields, files={"file": ("", b"")}, headers={"Origin": owner.origin}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stafett.domain.reporting_period import ReportingPeriod
+from stafett.domain.reporting_period import ReportingPeriod, add_oslo_offset
 
 DAYS = st.dates(date(1901, 1, 1), date(2199, 12, 30))
 INSTANTS = st.datetimes(datetime(1901, 1, 1), datetime(2199, 12, 30), timezones=st.timezones())  # noqa: DTZ001 - bounds
@@ -73,3 +73,15 @@ def test_invalid_period_is_rejected(start: object, end: object, message: str) ->
 
 def test_oslo_time_matches_the_time_zone_database() -> None:
     assert parse_period("2026-07-01", "2026-07-01").first_instant.astimezone(ZoneInfo("Europe/Oslo")).hour == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30.03.2025 02:30", "30.03.2025 02:30"),  # clocks are put forward from 02:00 to 03:00
+        ("30.03.2025 03:00", "2025-03-30T03:00:00+02:00"),
+        ("26.10.2025 02:30", "2025-10-26T02:30:00+02:00"),
+    ],
+)
+def test_local_time_that_clocks_skip_gets_no_offset(text: str, expected: str) -> None:
+    assert add_oslo_offset(text) == expected
