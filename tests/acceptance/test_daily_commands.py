@@ -202,6 +202,10 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
     assert line["error_message"] == "duration_minutes må vere minst 1."
     assert "corrected" not in await coordinator.print("bulk", "list", *coordinator.org)
+    retried = await coordinator.run("bulk", "retry", batch["id"], "--watch")
+    assert retried.exit_code == 3
+    assert "tried again as they are, none of them was registered" in retried.stdout
+    assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
     saved = await coordinator.run("bulk", "failed", batch["id"], "-o", file)
     command = f"stafett bulk start {file} --org {coordinator.org[1]} --corrects {batch['id']}"
     assert saved.require_success().stderr == f"When it is corrected: {command}\n"
@@ -213,9 +217,7 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
         listed = (await coordinator.print("bulk", "list", *coordinator.org, *options)).splitlines()
         assert ["1, corrected" in line for line in listed if line.startswith(batch["id"][:8])] == [True]
     again = await coordinator.run("bulk", "retry", batch["id"], "--watch")
-    assert again.exit_code == 3
-    assert "tried again as they are, none of them was registered" in again.stdout
-    assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
+    again.assert_one_line_error(f"Batch {correction['id']} corrects this batch")
 
 
 async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
