@@ -63,7 +63,8 @@ class Coordinator(Keyboard):
         await self.wait_for_heading(words("Report %(period)s", period=year))
         await self.type(words("Bufdir's reference, if there is one"), "27/1234")
         await self.press("button", words("Mark as handed in"))
-        await expect(self.page.get_by_text(words("Reference: %(reference)s", reference="27/1234"))).to_be_visible()
+        reference = words("Reference: %(reference)s", reference="27/1234")
+        await expect(self.page.get_by_text(reference, exact=True)).to_be_visible()
 
     async def register_for_all(self, activity_factory: ActivityFactory, busy: Sequence[UUID]) -> None:
         words = self.words

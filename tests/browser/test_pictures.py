@@ -96,7 +96,7 @@ async def take_coordinators_pictures(photographer: Photographer) -> None:
     await photographer.press(re.compile("^Versions, new version"), "link")
     await page.get_by_label("Bufdir's reference, if there is one").fill("27/1234")
     await photographer.press("Mark as handed in")
-    await expect(page.get_by_text("27/1234")).to_be_visible()
+    await expect(page.get_by_text("Reference: 27/1234", exact=True)).to_be_visible()
     await photographer.take("versions")
     await page.goto(f"{photographer.origin}/console")
     await photographer.take("start")

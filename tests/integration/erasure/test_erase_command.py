@@ -250,7 +250,7 @@ async def test_user_is_erased(erase_command: EraseCommand, tenant: Tenant) -> No
     [
         ((), "either --mentor or --user"),
         (("--mentor", UUID(int=1), "--user", UUID(int=2)), "either --mentor or --user"),
-        (("--mentor", "Ågot"), "Input should be a valid UUID"),
+        (("--mentor", "Ågot"), "must be a valid UUID"),
         (("--mentor", UUID(int=1), "--org", "Ikke En Org"), "an organisation's id is expected"),
     ],
     ids=["no person", "two persons", "name instead of id", "invalid organisation"],
