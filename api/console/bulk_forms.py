@@ -124,7 +124,8 @@ class ItemForm(ConsoleForm):
 
     @model_validator(mode="after")
     def _check_new_participants(self) -> Self:
-        if None not in {self.participants, self.new_participants} and self.new_participants > self.participants:  # type: ignore[operator]
+        participants, new_participants = self.participants, self.new_participants
+        if participants is not None and new_participants is not None and new_participants > participants:
             raise create_field_error("new_participants", "new_participants")
         return self
 
